@@ -1,0 +1,65 @@
+// The search space: parameters, their values, and which combinations are legal.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace attune {
+
+/// One knob. Values are integers; a parameter with words names value i by `words[i]` (and its integer is i).
+struct Parameter {
+    std::string name;
+    std::vector<std::int64_t> values;
+    std::vector<std::string> words;  ///< empty, or one a value
+    std::size_t default_choice = 0;
+    std::string meaning;
+
+    /// How a value is written in `key=value` lists and JSON.
+    [[nodiscard]] std::string text(std::size_t choice) const;
+};
+
+/// One point of the space: the index of the chosen value for each parameter.
+struct Candidate {
+    std::vector<std::uint16_t> choice;
+
+    friend bool operator==(const Candidate&, const Candidate&) = default;
+    friend auto operator<=>(const Candidate&, const Candidate&) = default;
+};
+
+/// A lazily enumerated product of parameters with a legality test. Opening one costs nothing per combination.
+class Space {
+  public:
+    using Legality = std::function<bool(const Candidate&)>;
+
+    Space(std::vector<Parameter> parameters, Legality legal);
+
+    [[nodiscard]] const std::vector<Parameter>& parameters() const { return parameters_; }
+    /// Combinations before constraints. Throws InputError at construction when it would exceed 2^63.
+    [[nodiscard]] std::uint64_t combinations() const { return combinations_; }
+    [[nodiscard]] bool legal(const Candidate& candidate) const;
+    /// The candidate of rank `index` in mixed-radix order, and back.
+    [[nodiscard]] Candidate at(std::uint64_t index) const;
+    [[nodiscard]] std::uint64_t index_of(const Candidate& candidate) const;
+    /// All parameters at their defaults; not necessarily legal.
+    [[nodiscard]] Candidate defaults() const;
+    /// Legal candidates, counted exactly when the product is at most `limit`, otherwise nothing.
+    [[nodiscard]] std::optional<std::uint64_t> count_legal(std::uint64_t limit) const;
+    /// Legal candidates that differ from `from` in exactly one parameter.
+    [[nodiscard]] std::vector<Candidate> neighbours(const Candidate& from) const;
+
+    /// `tile_m=64,tile_n=128,…` in parameter order: the canonical text, used in iters.tsv and as key in the database.
+    [[nodiscard]] std::string describe(const Candidate& candidate) const;
+    /// Inverse of `describe`; parameters not named keep `base`'s choice. Throws InputError naming the bad key or value.
+    [[nodiscard]] Candidate parse(std::string_view text, const Candidate& base) const;
+
+  private:
+    std::vector<Parameter> parameters_;
+    Legality legal_;
+    std::uint64_t combinations_ = 0;
+};
+
+}  // namespace attune

@@ -1,0 +1,134 @@
+// The record: every study, iteration, sample and source, in one SQLite file (docs/database.md).
+//
+// `Store` is the only writer. Each finished iteration is one transaction, durable when `finish` returns. iters.tsv is a
+// view of the database beside it, appended to after the commit and rebuilt from it when it disagrees.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/measurement.h"
+#include "core/outcome.h"
+#include "core/kernel_template.h"
+#include "core/study.h"
+
+namespace attune {
+
+/// Result of one case of an iteration.
+struct CaseRecord {
+    std::string case_id;
+    Family family = Family::sliding_window;
+    std::optional<CheckReport> check;   ///< worst of the plain draws
+    Samples samples;
+    std::optional<double> cold_median_ms;
+    std::optional<double> warm_median_ms;
+};
+
+/// One stress check of an iteration (never decides the verdict).
+struct StressRecord {
+    std::string case_id;
+    Stress stress = Stress::none;
+    CheckReport check;
+};
+
+/// The alternation against the incumbent, when there was one.
+struct PairRecord {
+    std::int64_t incumbent_iter = 0;
+    double ratio = 1.0;       ///< challenger over incumbent, geometric mean over families
+    double ratio_low = 1.0;   ///< interval at the study's confidence
+    double ratio_high = 1.0;
+    int pairs = 0;            ///< per case
+};
+
+/// Everything an experiment leaves behind.
+struct IterationRecord {
+    std::string params;       ///< canonical `key=value,…`, or empty
+    Status status = Status::crash;
+    Outcome outcome = Outcome::crash;
+    std::string description;  ///< what was changed and why; tabs and newlines are replaced
+    std::optional<double> geomean_ms;
+    std::optional<double> delta_ms;  ///< against the best kept score before it
+    std::array<std::optional<double>, 3> family_ms;
+    std::optional<bool> robust;
+    std::optional<PairRecord> pair;
+    std::vector<CaseRecord> cases;
+    std::vector<StressRecord> stresses;
+    std::optional<Artifact> artifact;     ///< absent when the compile failed before options were known
+    std::string diagnostics;              ///< compiler log or failure text, bounded
+    std::string reproduce;                ///< command that repeats it
+    EnvironmentFacts environment;
+    double compile_s = 0.0;
+    double device_s = 0.0;
+    std::string strategy;
+};
+
+/// One iteration as queries and resume see it.
+struct IterationRow {
+    std::int64_t iter = 0;
+    std::string params;
+    Status status = Status::crash;
+    Outcome outcome = Outcome::crash;
+    std::string description;
+    std::optional<double> geomean_ms;
+    std::optional<double> delta_ms;
+    std::array<std::optional<double>, 3> family_ms;
+    std::optional<bool> robust;
+    int registers = -1;
+    int shared_bytes = -1;
+    int spill_bytes = -1;
+    bool performance_warning = false;
+    double cost_s = 0.0;
+    std::string device_uuid;
+};
+
+/// A candidate that was running when its coordinator died.
+struct OpenIntent {
+    std::string params;
+    std::string boot_id;  ///< of the machine's boot it was started under
+    int attempts = 0;
+};
+
+class Store {
+  public:
+    /// Opens or creates the database, migrating an older one. EnvironmentError when it cannot be read or written or is
+    /// newer than this program.
+    explicit Store(const std::filesystem::path& database);
+    ~Store();
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+
+    /// Finds or creates the study and takes its writer lock (EnvironmentError naming the holder's pid when another
+    /// coordinator holds it). InputError when the stored study of that name tunes something else.
+    void open_study(const Study& study, const KernelTemplate& tmpl);
+
+    /// All finished iterations of the open study in order.
+    [[nodiscard]] std::vector<IterationRow> iterations() const;
+    [[nodiscard]] std::optional<IterationRow> incumbent() const;  ///< the last keep
+
+    /// Commits that `params` is about to be launched; finish or abandon closes it.
+    void begin(const std::string& params, const std::string& boot_id);
+    [[nodiscard]] std::vector<OpenIntent> open_intents() const;
+    /// Closes an intent without an iteration: it was interrupted and may be tried again.
+    void abandon(const std::string& params);
+    /// Records the iteration and closes its intent, in one transaction; appends to iters.tsv. Returns its number.
+    std::int64_t finish(const IterationRecord& record, const std::vector<SourceFile>& sources);
+
+    /// The next index of a draw of Q, K, V never used in this study; durable when it returns.
+    [[nodiscard]] std::uint32_t fresh_draw();
+
+    /// results/<study>/iters.tsv of the open study.
+    [[nodiscard]] std::filesystem::path tsv_path() const;
+    /// Rewrites iters.tsv from the database when it differs in any byte (atomic rename).
+    void sync_tsv();
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace attune

@@ -71,7 +71,7 @@ inline void store(Bf16* to, Vec value) {
     std::memcpy(to, &half, sizeof half);
 }
 
-inline Vec splat(float value) { return Vec{} + value; }
+[[maybe_unused]] inline Vec splat(float value) { return Vec{} + value; }
 
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
@@ -173,7 +173,7 @@ inline void pack_keys(const Bf16* keys, float* packed) {
 }
 
 /// `values` (tile_n x 128 bf16) to panels over the head dimension: packed[panel][key][dim in panel].
-inline void pack_values(const Bf16* values, float* packed) {
+[[maybe_unused]] inline void pack_values(const Bf16* values, float* packed) {
     for (int dim = 0; dim < kHeadDim; dim += kPanel) {
         for (int key = 0; key < kTileN; ++key) {
             for (int j = 0; j < kPanel; j += kLanes) {
@@ -311,7 +311,7 @@ inline void attend_queries(const AttnArgs& args, int head, int row0, const Scrat
 }
 
 /// The pre-pass of pack = head: all key tiles with a key before seq_len.
-inline void pack_heads(const AttnArgs& args, const HeadPanels& panels) {
+[[maybe_unused]] inline void pack_heads(const AttnArgs& args, const HeadPanels& panels) {
     const int tiles = args.t_max / kTileN;
 #pragma omp for schedule(static)
     for (int task = 0; task < args.batch * args.heads * tiles; ++task) {
@@ -352,11 +352,8 @@ extern "C" void block_sparse_attn_fwd(const AttnArgs* args) {
         if constexpr (Tune::schedule == Tune::schedule_dynamic) {
 #pragma omp for schedule(dynamic, 1)
             for (int task = 0; task < tasks; ++task) run_task(*args, task, scratch, panels);
-        } else if constexpr (Tune::schedule == Tune::schedule_cyclic) {
-#pragma omp for schedule(static, 1)
-            for (int task = 0; task < tasks; ++task) run_task(*args, task, scratch, panels);
         } else {
-#pragma omp for schedule(static)
+#pragma omp for schedule(static, 1)
             for (int task = 0; task < tasks; ++task) run_task(*args, task, scratch, panels);
         }
     }

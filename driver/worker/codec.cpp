@@ -1,0 +1,43 @@
+#include "worker/codec.h"
+
+#include <nlohmann/json.hpp>
+
+namespace attune {
+
+// The macros define to_json and from_json field by field; a missing field throws, which the caller treats as a worker
+// that speaks another version.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SourceFile, name, text)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelLaunch, entry, grid, threads, shared_bytes, cluster)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TensorMapPlan, tensor, fp16, rows, cols, swizzle_bytes, workspace_offset_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LaunchPlan, kernels, tensor_maps, workspace_bytes, workspace_clear_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelResources, entry, registers, shared_bytes, spill_store_bytes, spill_load_bytes,
+                                   stack_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CaseSpec, case_id, family, batch_size, num_heads, t_max, window_blocks, global_blocks,
+                                   retrieval_blocks, retrieval_local_bias, seq_len_min_ratio, seed, profile)
+
+#define ATTUNE_CODEC(Type, ...)                                                                        \
+    void to_json(nlohmann::json& json, const Type& value) {                                            \
+        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_PUT, __VA_ARGS__))                              \
+    }                                                                                                  \
+    void from_json(const nlohmann::json& json, Type& value) {                                          \
+        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_GET, __VA_ARGS__))                              \
+    }
+#define ATTUNE_PUT(field) json[#field] = value.field;
+#define ATTUNE_GET(field) json.at(#field).get_to(value.field);
+
+ATTUNE_CODEC(CompileJob, sources, main_source, entries, kind, arch_name)
+ATTUNE_CODEC(Artifact, path, source_hash, options, compiler, log, kernels, performance_warning, compile_s, from_cache)
+ATTUNE_CODEC(Variant, artifact, plans)
+ATTUNE_CODEC(Suite, name, cases)
+ATTUNE_CODEC(Draw, index, stress)
+ATTUNE_CODEC(CheckReport, passed, o_max_abs_error, o_worst_ratio, lse_max_abs_error, lse_worst_ratio, o_bad_elements,
+             lse_bad_elements, guards_intact, detail)
+ATTUNE_CODEC(SampleRequest, warmup, cold, warm)
+ATTUNE_CODEC(Samples, cold_ms, warm_ms, throttled)
+ATTUNE_CODEC(PairedSamples, a_ms, b_ms)
+ATTUNE_CODEC(TargetFacts, kind, arch, arch_name, sm_count, shared_limit_bytes, shared_per_sm_bytes, registers_per_sm)
+ATTUNE_CODEC(EnvironmentFacts, device_name, device_uuid, driver_version, compiler, host, attune_version, sm_clock_mhz,
+             memory_clock_mhz, temperature_c, throttle_reasons)
+ATTUNE_CODEC(Failure, outcome, diagnostics)
+
+}  // namespace attune

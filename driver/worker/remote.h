@@ -1,0 +1,78 @@
+// The backend seam on the coordinator's side: the same interfaces, answered by a worker process under a deadline.
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include "backend/backend.h"
+#include "core/error.h"
+#include "worker/process.h"
+
+namespace attune {
+
+/// A device that cannot be brought back: the study goes on with the others, or stops.
+class DeviceLost : public EnvironmentError {
+  public:
+    using EnvironmentError::EnvironmentError;
+};
+
+/// Compiles in a child process. A compiler that crashes, hangs past `timeout_s` or runs out of its memory limit is a
+/// Failure of the candidate; the next compile gets a fresh process.
+class RemoteCompiler : public Compiler {
+  public:
+    RemoteCompiler(WorkerCommand command, double timeout_s);
+    [[nodiscard]] Result<Artifact> compile(const CompileJob& job) override;
+
+  private:
+    WorkerCommand command_;
+    double timeout_s_;
+    std::optional<WorkerProcess> process_;
+    int compiles_ = 0;  ///< by the current process
+};
+
+/// Deadlines of a device worker's answers.
+struct DeviceDeadlines {
+    double request_s = 10.0;  ///< one check, or one batch of samples
+    double open_s = 300.0;    ///< context, cases, references
+};
+
+/// Runs a device in a child process. A candidate that kills, hangs or poisons the worker is a Failure; the worker is
+/// replaced, its suite opened again and the incumbent reloaded before the next call. DeviceLost when that keeps failing.
+class RemoteDevice : public Device {
+  public:
+    RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label);
+
+    [[nodiscard]] TargetFacts target() override;
+    [[nodiscard]] EnvironmentFacts environment() override;
+    void open_suite(const Suite& suite) override;
+    [[nodiscard]] Result<bool> load(Slot slot, const Variant& variant) override;
+    [[nodiscard]] Result<CheckReport> check(Slot slot, std::size_t case_index, Draw draw) override;
+    [[nodiscard]] Result<Samples> time(Slot slot, std::size_t case_index, const SampleRequest& request) override;
+    [[nodiscard]] Result<PairedSamples> pair(std::size_t case_index, int pairs) override;
+
+    /// "cuda:0"
+    [[nodiscard]] const std::string& label() const { return label_; }
+    /// Kills the worker, from any thread: the call in flight returns a Failure.
+    void interrupt();
+    /// Process id of the live worker, -1 when there is none. For tests that kill it.
+    [[nodiscard]] pid_t worker_pid();
+
+  private:
+    template <class T>
+    [[nodiscard]] Result<T> ask(const nlohmann::json& request, double timeout_s);
+    template <class T>
+    T ask_or_lose(const nlohmann::json& request, double timeout_s);
+    void ensure_worker();
+    void start_worker();
+
+    WorkerCommand command_;
+    DeviceDeadlines deadlines_;
+    std::string label_;
+    std::optional<Suite> suite_;
+    std::optional<Variant> incumbent_;
+    std::mutex process_mutex_;  ///< guards process_ against interrupt()
+    std::optional<WorkerProcess> process_;
+    bool started_once_ = false;
+};
+
+}  // namespace attune

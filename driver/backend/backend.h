@@ -30,6 +30,8 @@ class Compiler {
     virtual ~Compiler() = default;
     /// Compiles or fetches from the cache. A compile error is a Failure holding the log.
     [[nodiscard]] virtual Result<Artifact> compile(const CompileJob& job) = 0;
+    /// From any thread: makes the call in flight fail soon. Only what runs elsewhere can be interrupted.
+    virtual void interrupt() {}
 };
 
 /// A compiled variant with its launch plan for every case of the suite, in suite order.
@@ -60,6 +62,8 @@ class Device {
     [[nodiscard]] virtual Result<Samples> time(Slot slot, std::size_t case_index, const SampleRequest& request) = 0;
     /// Times challenger (a) and incumbent (b) in alternation, cold, swapping who goes first from pair to pair.
     [[nodiscard]] virtual Result<PairedSamples> pair(std::size_t case_index, int pairs) = 0;
+    /// As Compiler::interrupt.
+    virtual void interrupt() {}
 };
 
 /// What a machine offers, for `doctor` and for `--device auto`.

@@ -126,6 +126,10 @@ WorkerProcess& WorkerProcess::operator=(WorkerProcess&& other) noexcept {
     return *this;
 }
 
+void WorkerProcess::kill_group() const {
+    if (pid_ > 0) ::kill(-pid_, SIGKILL);
+}
+
 std::string WorkerProcess::stop(std::chrono::milliseconds grace) {
     if (pid_ <= 0) return "was not running";
     int status = 0;
@@ -135,7 +139,7 @@ std::string WorkerProcess::stop(std::chrono::milliseconds grace) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
         already_dead = ::waitpid(pid_, &status, WNOHANG) == pid_;
     }
-    ::kill(-pid_, SIGKILL);  // the group: a compiler may have children of its own
+    kill_group();  // a compiler may have children of its own
     if (!already_dead) {
         while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
         }

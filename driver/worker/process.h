@@ -35,6 +35,8 @@ class WorkerProcess {
 
     [[nodiscard]] Channel& channel() { return channel_; }
     [[nodiscard]] pid_t pid() const { return pid_; }
+    /// SIGKILL to the worker and all it started; the channel closes soon after.
+    void kill_group() const;
 
     /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with the last
     /// lines it wrote to stderr. A worker that is dying already is given `grace` to do so, so that the cause is its own.

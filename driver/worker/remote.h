@@ -22,10 +22,15 @@ class RemoteCompiler : public Compiler {
   public:
     RemoteCompiler(WorkerCommand command, double timeout_s);
     [[nodiscard]] Result<Artifact> compile(const CompileJob& job) override;
+    /// Kills the worker: the compile in flight returns a Failure.
+    void interrupt() override;
 
   private:
+    void ensure_worker();
+
     WorkerCommand command_;
     double timeout_s_;
+    std::mutex process_mutex_;  ///< guards process_ against interrupt()
     std::optional<WorkerProcess> process_;
     int compiles_ = 0;  ///< by the current process
 };
@@ -52,8 +57,8 @@ class RemoteDevice : public Device {
 
     /// "cuda:0"
     [[nodiscard]] const std::string& label() const { return label_; }
-    /// Kills the worker, from any thread: the call in flight returns a Failure.
-    void interrupt();
+    /// Kills the worker: the call in flight returns a Failure.
+    void interrupt() override;
     /// Process id of the live worker, -1 when there is none. For tests that kill it.
     [[nodiscard]] pid_t worker_pid();
 

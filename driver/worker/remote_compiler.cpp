@@ -17,14 +17,24 @@ constexpr int kCompilesPerProcess = 100;
 RemoteCompiler::RemoteCompiler(WorkerCommand command, double timeout_s)
     : command_(std::move(command)), timeout_s_(timeout_s) {}
 
+void RemoteCompiler::interrupt() {
+    const std::lock_guard lock(process_mutex_);
+    if (process_) process_->kill_group();
+}
+
+void RemoteCompiler::ensure_worker() {
+    if (process_ && compiles_ < kCompilesPerProcess) return;
+    const std::lock_guard lock(process_mutex_);
+    process_.reset();
+    process_ = WorkerProcess::start(command_);
+    compiles_ = 0;
+}
+
 Result<Artifact> RemoteCompiler::compile(const CompileJob& job) {
-    if (compiles_ >= kCompilesPerProcess) process_.reset();
-    if (!process_) {
-        process_ = WorkerProcess::start(command_);
-        compiles_ = 0;
-    }
+    ensure_worker();
     ++compiles_;
     const auto fail = [&](Outcome outcome, const std::string& what, std::chrono::milliseconds grace) -> Failure {
+        const std::lock_guard lock(process_mutex_);
         const std::string end = process_->stop(grace);
         process_.reset();
         return {outcome, fmt::format("{}; the compiler {}", what, end)};
@@ -40,10 +50,7 @@ Result<Artifact> RemoteCompiler::compile(const CompileJob& job) {
         return fail(Outcome::compile_error, "the compile worker died while compiling", kDyingGrace);
     }
     const auto& answer = std::get<nlohmann::json>(frame);
-    if (answer.contains("environment")) {
-        process_.reset();
-        throw EnvironmentError(answer.at("environment").get<std::string>());
-    }
+    if (answer.contains("environment")) throw EnvironmentError(answer.at("environment").get<std::string>());
     if (answer.contains("failure")) return answer.at("failure").get<Failure>();
     return answer.at("artifact").get<Artifact>();
 }

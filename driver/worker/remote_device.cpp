@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -22,7 +21,7 @@ RemoteDevice::RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std
 
 void RemoteDevice::interrupt() {
     const std::lock_guard lock(process_mutex_);
-    if (process_) ::kill(-process_->pid(), SIGKILL);
+    if (process_) process_->kill_group();
 }
 
 pid_t RemoteDevice::worker_pid() {

@@ -1,0 +1,192 @@
+#include "backend/artifact_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/sha256.h"
+
+namespace attune {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kScratchFolder = "tmp";
+constexpr std::string_view kArtifactFile = "artifact";
+constexpr std::string_view kMetaFile = "meta.json";
+constexpr std::string_view kHashFile = "sha256";
+/// Scratch of a process that was killed; no compile lasts that long.
+constexpr auto kStaleAge = std::chrono::hours(6);
+
+[[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
+    throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE_DIR to another folder",
+                                       action, path.string(), std::generic_category().message(error)));
+}
+
+/// Owns a file descriptor.
+class Descriptor {
+  public:
+    Descriptor(const fs::path& path, int flags) : value_(open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+        if (value_ < 0) fail(path, "open", errno);
+    }
+    ~Descriptor() { close(value_); }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    [[nodiscard]] int get() const { return value_; }
+
+  private:
+    int value_;
+};
+
+void flush_directory(const fs::path& path) {
+    const Descriptor directory(path, O_RDONLY | O_DIRECTORY);
+    if (fsync(directory.get()) != 0) fail(path, "flush", errno);
+}
+
+void write_flushed(const fs::path& path, std::span<const std::byte> bytes) {
+    const Descriptor file(path, O_WRONLY | O_CREAT | O_EXCL);
+    while (!bytes.empty()) {
+        const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) fail(path, "write", errno);
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    if (fsync(file.get()) != 0) fail(path, "flush", errno);
+}
+
+std::optional<std::string> read_file(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return std::nullopt;
+    std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    return file.bad() ? std::nullopt : std::optional(std::move(bytes));
+}
+
+std::string entry_hash(std::string_view artifact, std::string_view meta) {
+    Sha256 sha;
+    sha.update_field(artifact);
+    sha.update_field(meta);
+    return sha.hex();
+}
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+    return std::as_bytes(std::span(text));
+}
+
+void make_directories(const fs::path& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) fail(path, "make", error.value());
+}
+
+void remove_stale(const fs::path& scratch) {
+    std::error_code error;
+    const auto now = fs::file_time_type::clock::now();
+    for (const auto& entry : fs::directory_iterator(scratch, error)) {
+        const auto written = entry.last_write_time(error);
+        if (!error && now - written > kStaleAge) fs::remove_all(entry.path(), error);
+    }
+}
+
+}  // namespace
+
+TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
+    if (this != &other) {
+        remove();
+        path_ = std::exchange(other.path_, {});
+    }
+    return *this;
+}
+
+void TemporaryDirectory::remove() noexcept {
+    if (path_.empty()) return;
+    std::error_code ignored;  // what remains is swept when a later process opens the cache
+    fs::remove_all(path_, ignored);
+}
+
+ArtifactCache::ArtifactCache(fs::path root) : root_(std::move(root)) {
+    make_directories(root_ / kScratchFolder);
+    if (access(root_.c_str(), W_OK | X_OK) != 0) fail(root_, "write to", errno);
+    remove_stale(root_ / kScratchFolder);
+}
+
+fs::path ArtifactCache::entry_path(std::string_view key) const {
+    return root_ / key.substr(0, 2) / key;
+}
+
+TemporaryDirectory ArtifactCache::scratch() const {
+    std::string pattern = (root_ / kScratchFolder / "XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) fail(root_ / kScratchFolder, "make a folder in", errno);
+    return TemporaryDirectory(pattern);
+}
+
+std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const {
+    const fs::path entry = entry_path(key);
+    const auto recorded = read_file(entry / kHashFile);
+    const auto artifact = read_file(entry / kArtifactFile);
+    auto meta = read_file(entry / kMetaFile);
+    if (recorded && artifact && meta && *recorded == entry_hash(*artifact, *meta)) {
+        return CachedArtifact{entry / kArtifactFile, *std::move(meta)};
+    }
+    std::error_code error;
+    if (fs::exists(entry, error)) {
+        // Moved aside first: removing in place would let another process see, or publish into, a half-removed entry.
+        const TemporaryDirectory grave = scratch();
+        fs::rename(entry, grave.path() / "damaged", error);
+    }
+    return std::nullopt;
+}
+
+CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std::byte> bytes,
+                                      std::string_view meta) const {
+    const std::string_view artifact(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const fs::path entry = entry_path(key);
+    const TemporaryDirectory staging = scratch();
+    const fs::path staged = staging.path() / "entry";
+    make_directories(staged);
+    make_directories(entry.parent_path());
+    write_flushed(staged / kArtifactFile, bytes);
+    write_flushed(staged / kMetaFile, bytes_of(meta));
+    write_flushed(staged / kHashFile, bytes_of(entry_hash(artifact, meta)));
+    flush_directory(staged);
+
+    // A taken name is either another process's equal entry, or a damaged one that `lookup` clears away.
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        std::error_code error;
+        fs::rename(staged, entry, error);
+        if (!error) {
+            flush_directory(entry.parent_path());
+            return {entry / kArtifactFile, std::string(meta)};
+        }
+        if (error != std::errc::directory_not_empty && error != std::errc::file_exists) {
+            fail(entry, "publish", error.value());
+        }
+        if (auto existing = lookup(key)) return *std::move(existing);
+    }
+    throw EnvironmentError(fmt::format("cache: the entry {} changes under our hands; remove it", entry.string()));
+}
+
+CachedArtifact ArtifactCache::publish_file(std::string_view key, const fs::path& file, std::string_view meta) const {
+    const auto bytes = read_file(file);
+    if (!bytes) fail(file, "read", errno);
+    return publish(key, bytes_of(*bytes), meta);
+}
+
+fs::path default_cache_root(const std::function<const char*(const char*)>& environment) {
+    const auto folder = [&](const char* name) -> fs::path {
+        const char* value = environment(name);
+        return value == nullptr ? fs::path() : fs::path(value);
+    };
+    if (const fs::path own = folder("ATTUNE_CACHE_DIR"); !own.empty()) return own;
+    if (const fs::path cache = folder("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "attune";
+    if (const fs::path home = folder("HOME"); home.is_absolute()) return home / ".cache" / "attune";
+    throw EnvironmentError("no folder for the cache: set ATTUNE_CACHE_DIR, or HOME");
+}
+
+}  // namespace attune

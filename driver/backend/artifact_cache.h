@@ -1,0 +1,74 @@
+// Compiled variants, by content. One directory an artifact, named by its key:
+//
+//   <root>/ab/abcdef…/artifact    the cubin or shared object
+//   <root>/ab/abcdef…/meta.json   whatever the compiler wants to know again
+//   <root>/ab/abcdef…/sha256      of the two above
+//
+// Several processes use one cache at once without locks: an entry is written under a temporary name, flushed to disk
+// and renamed into place whole, so that a reader sees all of it or nothing, whatever dies when. An entry whose bytes do
+// not match its recorded hash (a full or failing disk, a person's edit) is removed and counts as missing.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace attune {
+
+/// Owns a directory that is removed with all it holds.
+class TemporaryDirectory {
+  public:
+    explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+    ~TemporaryDirectory() { remove(); }
+    TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+    TemporaryDirectory& operator=(TemporaryDirectory&& other) noexcept;
+
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  private:
+    void remove() noexcept;
+    std::filesystem::path path_;
+};
+
+/// An entry of the cache, verified.
+struct CachedArtifact {
+    std::filesystem::path path;  ///< the artifact; never changes once published
+    std::string meta;            ///< the JSON text `publish` was given
+};
+
+class ArtifactCache {
+  public:
+    /// Uses `root`, made when missing. EnvironmentError when it cannot be made or written.
+    explicit ArtifactCache(std::filesystem::path root);
+
+    /// The entry of `key` (lower-case hex, as from sha256_hex), or nothing. Removes it when it is damaged.
+    [[nodiscard]] std::optional<CachedArtifact> lookup(std::string_view key) const;
+
+    /// Makes `bytes` the artifact of `key` and returns the entry. When another process was first, its entry is
+    /// returned: equal keys mean equal inputs. `meta` is a JSON object's text. EnvironmentError when the disk refuses.
+    CachedArtifact publish(std::string_view key, std::span<const std::byte> bytes, std::string_view meta) const;
+    /// The same, with the contents of `file`, which is left alone.
+    CachedArtifact publish_file(std::string_view key, const std::filesystem::path& file, std::string_view meta) const;
+
+    [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+
+    /// A private directory on the cache's file system, for a compiler's inputs and outputs.
+    [[nodiscard]] TemporaryDirectory scratch() const;
+
+  private:
+    [[nodiscard]] std::filesystem::path entry_path(std::string_view key) const;
+
+    std::filesystem::path root_;
+};
+
+/// The user's cache directory: $ATTUNE_CACHE_DIR, $XDG_CACHE_HOME/attune or $HOME/.cache/attune; EnvironmentError when
+/// none is set (a world-writable folder is no place to load code from). `environment` is std::getenv, which only main
+/// calls.
+[[nodiscard]] std::filesystem::path default_cache_root(const std::function<const char*(const char*)>& environment);
+
+}  // namespace attune

@@ -51,6 +51,7 @@ struct IterationRecord {
     std::optional<double> geomean_ms;
     std::optional<double> delta_ms;  ///< against the best kept score before it
     FamilyTimes family_ms;
+    std::optional<double> bound_ms;  ///< pruned: the score is at least this
     std::optional<bool> robust;
     std::optional<PairRecord> pair;
     std::vector<CaseRecord> cases;

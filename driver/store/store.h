@@ -29,6 +29,7 @@ struct IterationRow {
     std::optional<double> geomean_ms;
     std::optional<double> delta_ms;
     std::array<std::optional<double>, 3> family_ms;
+    std::optional<double> bound_ms;  ///< pruned: the score is at least this
     std::optional<bool> robust;
     int registers = -1;
     int shared_bytes = -1;

@@ -56,6 +56,7 @@ struct IterationRecord {
     std::optional<PairRecord> pair;
     std::vector<CaseRecord> cases;
     std::vector<StressRecord> stresses;
+    std::string template_hash;            ///< SHA-256 of the template's files: which edition of the kernel this is
     std::optional<Artifact> artifact;     ///< absent when the compile failed before options were known
     std::string diagnostics;              ///< compiler log or failure text, bounded
     std::string reproduce;                ///< command that repeats it

@@ -23,6 +23,7 @@ namespace attune {
 struct IterationRow {
     std::int64_t iter = 0;
     std::string params;
+    std::string template_hash;  ///< SHA-256 of the template's files
     Status status = Status::crash;
     Outcome outcome = Outcome::crash;
     std::string description;
@@ -62,6 +63,9 @@ class Store {
     /// All finished iterations of the open study in order.
     [[nodiscard]] std::vector<IterationRow> iterations() const;
     [[nodiscard]] std::optional<IterationRow> incumbent() const;  ///< the last keep
+
+    /// The source bundle an iteration was recorded with.
+    [[nodiscard]] std::vector<SourceFile> sources(std::int64_t iter) const;
 
     /// Commits that `params` is about to be launched; finish or abandon closes it.
     void begin(const std::string& params, const std::string& boot_id);

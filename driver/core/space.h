@@ -30,6 +30,14 @@ struct Candidate {
     friend auto operator<=>(const Candidate&, const Candidate&) = default;
 };
 
+/// The choice of `parameter` written `text`. Throws InputError listing the values when there is none.
+[[nodiscard]] std::size_t choice_of(const Parameter& parameter, std::string_view text);
+/// Position of the parameter called `name`. Throws InputError with the nearest name, or all, when there is none.
+[[nodiscard]] std::size_t index_of_parameter(const std::vector<Parameter>& parameters, std::string_view name);
+/// Reads `key=value,…`; parameters not named keep `base`'s choice. Throws InputError naming the bad key or value.
+[[nodiscard]] Candidate parse_params(const std::vector<Parameter>& parameters, std::string_view text,
+                                     const Candidate& base);
+
 /// A lazily enumerated product of parameters with a legality test. Opening one costs nothing per combination.
 class Space {
   public:
@@ -43,6 +51,7 @@ class Space {
     [[nodiscard]] bool legal(const Candidate& candidate) const;
     /// The candidate of rank `index` in mixed-radix order, and back.
     [[nodiscard]] Candidate at(std::uint64_t index) const;
+    void at(std::uint64_t index, Candidate& candidate) const;  ///< the same without allocating
     [[nodiscard]] std::uint64_t index_of(const Candidate& candidate) const;
     /// All parameters at their defaults; not necessarily legal.
     [[nodiscard]] Candidate defaults() const;
@@ -53,7 +62,7 @@ class Space {
 
     /// `tile_m=64,tile_n=128,…` in parameter order: the canonical text, used in iters.tsv and as key in the database.
     [[nodiscard]] std::string describe(const Candidate& candidate) const;
-    /// Inverse of `describe`; parameters not named keep `base`'s choice. Throws InputError naming the bad key or value.
+    /// Inverse of `describe` (see parse_params).
     [[nodiscard]] Candidate parse(std::string_view text, const Candidate& base) const;
 
   private:

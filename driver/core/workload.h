@@ -26,10 +26,10 @@ struct CaseSpec {
     int window_blocks = 0;
     int global_blocks = 0;
     int retrieval_blocks = 0;
-    double retrieval_local_bias = 0.0;
-    double seq_len_min_ratio = 0.0;
+    double retrieval_local_bias = 0.7;
+    double seq_len_min_ratio = 0.625;
     std::uint64_t seed = 0;
-    std::string profile;
+    std::string profile = "smoke";
 
     friend bool operator==(const CaseSpec&, const CaseSpec&) = default;
 };
@@ -44,21 +44,19 @@ struct Suite {
 /// q_blocks + 1), col_idx (batch, heads, max_nnz), all C order.
 struct BlockMask {
     int max_nnz = 0;
-    std::int64_t nnz = 0;   ///< listed blocks over all (batch, head)
-    double density = 0.0;   ///< nnz over the causal blocks of the valid query blocks
+    std::int64_t nnz = 0;  ///< listed blocks over all (batch, head)
+    double density = 0.0;  ///< mean over (batch, head) of listed blocks / valid blocks squared, as the harness has it
     std::vector<std::int32_t> seq_lens;
     std::vector<std::int32_t> row_ptr;
     std::vector<std::int32_t> col_idx;
 };
 
-/// The mask of `spec`, bit-identical to the harness's generator (NumPy's default_rng).
-[[nodiscard]] BlockMask generate_mask(const CaseSpec& spec);
-
 /// Inputs outside the plain domain, checked on every variant but never deciding its verdict.
 enum class Stress { none, peaked, large_v, seq_len_1, seq_len_127, seq_len_128, seq_len_129, seq_len_t_max };
 
-inline constexpr std::array kStresses{Stress::peaked,      Stress::large_v,     Stress::seq_len_1,    Stress::seq_len_127,
-                                      Stress::seq_len_128, Stress::seq_len_129, Stress::seq_len_t_max};
+inline constexpr std::array kStresses{Stress::peaked,       Stress::large_v,     Stress::seq_len_1,
+                                      Stress::seq_len_127,  Stress::seq_len_128, Stress::seq_len_129,
+                                      Stress::seq_len_t_max};
 
 [[nodiscard]] std::string_view to_string(Stress stress);
 
@@ -77,6 +75,13 @@ struct StressRule {
     float atol_factor = 1.0F;
 };
 [[nodiscard]] StressRule stress_rule(Stress stress, int t_max);
+
+/// The mask of `spec`, bit-identical to the harness's generator (NumPy's default_rng). A stress that forces seq_len
+/// gives the mask the harness would draw for those seq_lens; its max_nnz may exceed the plain mask's.
+[[nodiscard]] BlockMask generate_mask(const CaseSpec& spec, Stress stress = Stress::none);
+
+/// At least the max_nnz of every mask of `spec`, whatever the stress: what workspace and grid are planned for.
+[[nodiscard]] int max_nnz_bound(const CaseSpec& spec);
 
 /// Tolerances of the contract: |a - b| <= atol + rtol * |b|.
 struct Tolerance {

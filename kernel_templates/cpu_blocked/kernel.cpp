@@ -55,7 +55,9 @@ inline Vec load(const Bf16* from) {
     return (Vec)(__builtin_convertvector(half, Bits) << 16);
 }
 
-inline void store(float* to, Vec value) { std::memcpy(to, &value, sizeof value); }
+inline void store(float* to, Vec value) {
+    std::memcpy(to, &value, sizeof value);
+}
 
 inline float to_float(Bf16 bits) {
     const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
@@ -71,19 +73,25 @@ inline void store(Bf16* to, Vec value) {
     std::memcpy(to, &half, sizeof half);
 }
 
-[[maybe_unused]] inline Vec splat(float value) { return Vec{} + value; }
+[[maybe_unused]] inline Vec splat(float value) {
+    return Vec{} + value;
+}
 
-inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec max(Vec a, Vec b) {
+    return a > b ? a : b;
+}
 
 inline float horizontal_max(Vec value) {
     float result = value[0];
-    for (int lane = 1; lane < kLanes; ++lane) result = std::max(result, value[lane]);
+    for (int lane = 1; lane < kLanes; ++lane)
+        result = std::max(result, value[lane]);
     return result;
 }
 
 inline float horizontal_sum(Vec value) {
     float result = value[0];
-    for (int lane = 1; lane < kLanes; ++lane) result += value[lane];
+    for (int lane = 1; lane < kLanes; ++lane)
+        result += value[lane];
     return result;
 }
 
@@ -91,7 +99,8 @@ inline float horizontal_sum(Vec value) {
 inline Vec exp2_vec(Vec x) {
     if constexpr (Tune::exp2 == Tune::exp2_library) {
         Vec result;
-        for (int lane = 0; lane < kLanes; ++lane) result[lane] = std::exp2(x[lane]);
+        for (int lane = 0; lane < kLanes; ++lane)
+            result[lane] = std::exp2(x[lane]);
         return result;
     } else {
         // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; a minimax polynomial (relative error,
@@ -136,13 +145,16 @@ inline void multiply_register_tile(const float* a, int a_stride, const Element* 
             __builtin_prefetch(panel + (step + Tune::prefetch_rows) * panel_stride);
         }
         Vec right[kMicroVectors];
-        for (int j = 0; j < kMicroVectors; ++j) right[j] = load(panel + step * panel_stride + j * kLanes);
+        for (int j = 0; j < kMicroVectors; ++j)
+            right[j] = load(panel + step * panel_stride + j * kLanes);
         for (int row = 0; row < kMicroRows; ++row) {
-            for (int j = 0; j < kMicroVectors; ++j) sum[row][j] += a[row * a_stride + step] * right[j];
+            for (int j = 0; j < kMicroVectors; ++j)
+                sum[row][j] += a[row * a_stride + step] * right[j];
         }
     }
     for (int row = 0; row < kMicroRows; ++row) {
-        for (int j = 0; j < kMicroVectors; ++j) store(c + row * c_stride + j * kLanes, sum[row][j]);
+        for (int j = 0; j < kMicroVectors; ++j)
+            store(c + row * c_stride + j * kLanes, sum[row][j]);
     }
 }
 
@@ -220,11 +232,13 @@ inline std::size_t head_offset(const AttnArgs& args, int head) {
 /// Turns a row of scores into probabilities against the new maximum and rescales what the row has so far.
 inline void update_row(float* scores, float* out, float& row_max, float& row_sum) {
     Vec top = load(scores);
-    for (int key = kLanes; key < kTileN; key += kLanes) top = max(top, load(scores + key));
+    for (int key = kLanes; key < kTileN; key += kLanes)
+        top = max(top, load(scores + key));
     const float new_max = std::max(row_max, horizontal_max(top));
     if (new_max > row_max) {
         const float correction = std::exp2(row_max - new_max);
-        for (int dim = 0; dim < kHeadDim; dim += kLanes) store(out + dim, load(out + dim) * correction);
+        for (int dim = 0; dim < kHeadDim; dim += kLanes)
+            store(out + dim, load(out + dim) * correction);
         row_sum *= correction;
         row_max = new_max;
     }
@@ -244,8 +258,8 @@ inline void attend_keys(const AttnArgs& args, int head, int row0, int rows, int 
     const int padded_rows = (rows + kMicroRows - 1) / kMicroRows * kMicroRows;
     const float* keys = kPackHead ? panels.keys + tile : scratch.keys;
     if constexpr (!kPackHead) pack_keys(args.k + tile, scratch.keys);
-    multiply<false>(scratch.q, kHeadDim, keys, kPanel, kHeadDim * kPanel, padded_rows, kTileN, kHeadDim,
-                    scratch.scores, kTileN);
+    multiply<false>(scratch.q, kHeadDim, keys, kPanel, kHeadDim * kPanel, padded_rows, kTileN, kHeadDim, scratch.scores,
+                    kTileN);
 
     for (int row = 0; row < rows; ++row) {
         float* scores = scratch.scores + row * kTileN;
@@ -271,14 +285,14 @@ inline void attend_keys(const AttnArgs& args, int head, int row0, int rows, int 
 }
 
 /// One task: tile_m queries of one head from position `row0`, all their key blocks, o and lse written.
-inline void attend_queries(const AttnArgs& args, int head, int row0, const Scratch& scratch,
-                           const HeadPanels& panels) {
+inline void attend_queries(const AttnArgs& args, int head, int row0, const Scratch& scratch, const HeadPanels& panels) {
     const int query_block = row0 / kBlockSize;
     const int* row_ptr = args.row_ptr + static_cast<std::size_t>(head) * (args.q_blocks + 1) + query_block;
     const int* blocks = args.col_idx + static_cast<std::size_t>(head) * args.max_nnz;
     const int first = row_ptr[0];
     int last = row_ptr[1];
-    while (last > first && blocks[last - 1] > query_block) --last;
+    while (last > first && blocks[last - 1] > query_block)
+        --last;
     int rows = std::clamp(args.seq_lens[head / args.heads] - row0, 0, kTileM);
     if (first >= last) rows = 0;
 
@@ -351,10 +365,12 @@ extern "C" void block_sparse_attn_fwd(const AttnArgs* args) {
         if constexpr (kPackHead) pack_heads(*args, panels);
         if constexpr (Tune::schedule == Tune::schedule_dynamic) {
 #pragma omp for schedule(dynamic, 1)
-            for (int task = 0; task < tasks; ++task) run_task(*args, task, scratch, panels);
+            for (int task = 0; task < tasks; ++task)
+                run_task(*args, task, scratch, panels);
         } else {
 #pragma omp for schedule(static, 1)
-            for (int task = 0; task < tasks; ++task) run_task(*args, task, scratch, panels);
+            for (int task = 0; task < tasks; ++task)
+                run_task(*args, task, scratch, panels);
         }
     }
 }

@@ -1,2 +1,6 @@
 attune_test(core_expression_test SOURCES core/expression_test.cpp DEPENDS attune_core)
-attune_test(core_workload_test SOURCES core/workload_test.cpp DEPENDS attune_core nlohmann_json::nlohmann_json)
+attune_test(core_space_test SOURCES core/space_test.cpp DEPENDS attune_core)
+attune_test(core_template_test SOURCES core/template_test.cpp DEPENDS attune_config)
+attune_test(core_workload_test
+    SOURCES core/workload_test.cpp core/workload_inputs_test.cpp core/workload_reference_test.cpp
+    DEPENDS attune_core nlohmann_json::nlohmann_json)

@@ -141,17 +141,23 @@ void read_lists(const JsonObject& root, TemplateSpec& spec) {
     }
 }
 
-TemplateSpec read_spec(const fs::path& folder) {
+const SourceFile* find_file(const std::vector<SourceFile>& files, std::string_view name) {
+    const auto found = std::find_if(files.begin(), files.end(), [&](const SourceFile& file) { return file.name == name; });
+    return found == files.end() ? nullptr : &*found;
+}
+
+TemplateSpec read_spec(std::vector<SourceFile> files, const std::string& where) {
     constexpr std::array<std::string_view, 2> kDevices{"cuda", "cpu"};
-    const JsonObject root = read_json_file(folder / kTemplateFile)
+    const SourceFile* description = find_file(files, kTemplateFile);
+    if (description == nullptr) {
+        throw InputError(fmt::format("{}: no {} there; name a template folder", where, kTemplateFile));
+    }
+    const JsonObject root = parse_json(description->text, (fs::path(where) / kTemplateFile).string())
                                 .object({"name", "device", "summary", "source", "min_arch", "max_arch", "parameters",
                                          "derived", "constraints", "kernels", "tensor_maps", "workspace"});
     TemplateSpec spec;
     spec.where = root.value().where();
     spec.name = root.get("name").line();
-    if (const std::string actual = folder.filename().string(); spec.name != actual) {
-        root.get("name").fail(fmt::format("must be the folder's name '{}'", actual));
-    }
     spec.device = root.get("device").choice(kDevices) == 0 ? DeviceKind::cuda : DeviceKind::cpu;
     spec.summary = root.get("summary").line();
     spec.source = root.get("source").line();
@@ -164,12 +170,10 @@ TemplateSpec read_spec(const fs::path& folder) {
         spec.workspace_bytes = read_expression(workspace.get("bytes"));
         spec.workspace_clear_bytes = expression_or(workspace, "clear_bytes", "0");
     }
-    spec.files = read_template_files(folder);
-    const auto is_source = [&](const SourceFile& file) { return file.name == spec.source; };
-    if (std::none_of(spec.files.begin(), spec.files.end(), is_source) || spec.source == kTemplateFile) {
-        root.get("source").fail(
-            fmt::format("no file '{}' in {}; name the kernel's source there", spec.source, folder.string()));
+    if (spec.source == kTemplateFile || find_file(files, spec.source) == nullptr) {
+        root.get("source").fail(fmt::format("no file '{}' in {}; name the kernel's source there", spec.source, where));
     }
+    spec.files = std::move(files);
     return spec;
 }
 
@@ -210,9 +214,11 @@ std::vector<SourceFile> read_template_files(const fs::path& folder) {
 }
 
 KernelTemplate load_template(const fs::path& folder) {
-    // "templates/mine/" and "." have their names too.
-    const fs::path canonical = fs::weakly_canonical(fs::absolute(folder));
-    return KernelTemplate(read_spec(canonical.has_filename() ? canonical : canonical.parent_path()));
+    return make_template(read_template_files(folder), folder.string());
+}
+
+KernelTemplate make_template(std::vector<SourceFile> files, const std::string& where) {
+    return KernelTemplate(read_spec(std::move(files), where));
 }
 
 }  // namespace attune

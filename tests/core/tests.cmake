@@ -4,3 +4,4 @@ attune_test(core_template_test SOURCES core/template_test.cpp DEPENDS attune_con
 attune_test(core_workload_test
     SOURCES core/workload_test.cpp core/workload_inputs_test.cpp core/workload_reference_test.cpp
     DEPENDS attune_core nlohmann_json::nlohmann_json)
+attune_test(core_study_test SOURCES core/study_test.cpp DEPENDS attune_config)

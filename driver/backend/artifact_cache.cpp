@@ -26,7 +26,7 @@ constexpr std::string_view kHashFile = "sha256";
 constexpr auto kStaleAge = std::chrono::hours(6);
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
-    throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE_DIR to another folder",
+    throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
                                        action, path.string(), std::generic_category().message(error)));
 }
 
@@ -176,17 +176,6 @@ CachedArtifact ArtifactCache::publish_file(std::string_view key, const fs::path&
     const auto bytes = read_file(file);
     if (!bytes) fail(file, "read", errno);
     return publish(key, bytes_of(*bytes), meta);
-}
-
-fs::path default_cache_root(const std::function<const char*(const char*)>& environment) {
-    const auto folder = [&](const char* name) -> fs::path {
-        const char* value = environment(name);
-        return value == nullptr ? fs::path() : fs::path(value);
-    };
-    if (const fs::path own = folder("ATTUNE_CACHE_DIR"); !own.empty()) return own;
-    if (const fs::path cache = folder("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "attune";
-    if (const fs::path home = folder("HOME"); home.is_absolute()) return home / ".cache" / "attune";
-    throw EnvironmentError("no folder for the cache: set ATTUNE_CACHE_DIR, or HOME");
 }
 
 }  // namespace attune

@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -65,10 +64,5 @@ class ArtifactCache {
 
     std::filesystem::path root_;
 };
-
-/// The user's cache directory: $ATTUNE_CACHE_DIR, $XDG_CACHE_HOME/attune or $HOME/.cache/attune; EnvironmentError when
-/// none is set (a world-writable folder is no place to load code from). `environment` is std::getenv, which only main
-/// calls.
-[[nodiscard]] std::filesystem::path default_cache_root(const std::function<const char*(const char*)>& environment);
 
 }  // namespace attune

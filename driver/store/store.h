@@ -1,10 +1,15 @@
 // The record: every study, iteration, sample and source, in one SQLite file (docs/database.md).
 //
-// `Store` is the only writer. Each finished iteration is one transaction, durable when `finish` returns. iters.tsv is a
-// view of the database beside it, appended to after the commit and rebuilt from it when it disagrees.
+// `Store` is the only writer. What it promises:
+//  - When begin, finish or fresh_draw returns, what it wrote survives the death of the process and the loss of power
+//    (write-ahead log, synchronous=FULL). When one throws, nothing of it is written.
+//  - An iteration is one transaction together with the end of its intent: it is there whole, once, or not at all.
+//  - Iterations of a study count 1, 2, 3, … without a gap.
+//  - iters.tsv is a view. It is appended to after the commit, so it may lack the last row after a crash, never hold one
+//    too many; opening the study repairs it. A disk too full for it costs no iteration.
+// One thread at a time. Every function throws EnvironmentError when the file cannot be read or written.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -29,7 +34,7 @@ struct IterationRow {
     std::string description;
     std::optional<double> geomean_ms;
     std::optional<double> delta_ms;
-    std::array<std::optional<double>, 3> family_ms;
+    FamilyTimes family_ms;
     std::optional<double> bound_ms;  ///< pruned: the score is at least this
     std::optional<bool> robust;
     int registers = -1;
@@ -38,26 +43,35 @@ struct IterationRow {
     bool performance_warning = false;
     double cost_s = 0.0;
     std::string device_uuid;
+    std::string shard;             ///< uid of the run it belongs to; several only in a merged database
+    std::int64_t finished_us = 0;  ///< since 1970, UTC
 };
+
+/// Draws of Q, K, V below this index are the study's standing draws; fresh ones are counted from here.
+inline constexpr std::uint32_t kFirstFreshDraw = 1U << 16U;
+
+/// A compiler log or failure text longer than this keeps its beginning and end.
+inline constexpr std::size_t kMaxLogBytes = 16384;
 
 /// A candidate that was running when its coordinator died.
 struct OpenIntent {
     std::string params;
     std::string boot_id;  ///< of the machine's boot it was started under
-    int attempts = 0;
+    int attempts = 0;     ///< times begin was called for it since its last finish
 };
 
 class Store {
   public:
-    /// Opens or creates the database, migrating an older one. EnvironmentError when it cannot be read or written or is
-    /// newer than this program.
+    /// Opens or creates the database, migrating an older one. EnvironmentError when it cannot be read or written, is
+    /// locked, damaged, another program's or newer than this program.
     explicit Store(const std::filesystem::path& database);
     ~Store();
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
-    /// Finds or creates the study and takes its writer lock (EnvironmentError naming the holder's pid when another
-    /// coordinator holds it). InputError when the stored study of that name tunes something else.
+    /// Finds or creates the study, takes its writer lock (EnvironmentError naming the holder's pid when another
+    /// coordinator holds it) and repairs iters.tsv. InputError when the stored study of that name tunes something else
+    /// (cases, template or device kind), or when the database is a merged one that holds several shards of it.
     void open_study(const Study& study, const KernelTemplate& tmpl);
 
     /// All finished iterations of the open study in order.
@@ -70,7 +84,7 @@ class Store {
     /// Commits that `params` is about to be launched; finish or abandon closes it.
     void begin(const std::string& params, const std::string& boot_id);
     [[nodiscard]] std::vector<OpenIntent> open_intents() const;
-    /// Closes an intent without an iteration: it was interrupted and may be tried again.
+    /// Closes an intent without an iteration: it was interrupted and may be tried again. Its attempts stay counted.
     void abandon(const std::string& params);
     /// Records the iteration and closes its intent, in one transaction; appends to iters.tsv. Returns its number.
     std::int64_t finish(const IterationRecord& record, const std::vector<SourceFile>& sources);

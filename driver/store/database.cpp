@@ -1,0 +1,184 @@
+#include "store/database.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <system_error>
+
+#include "core/error.h"
+
+namespace attune {
+
+namespace embedded {
+extern const std::string_view schema_sql;
+}
+
+namespace {
+
+// "atun": tells our files from other programs' SQLite databases (`file` shows it too).
+constexpr int kApplicationId = 0x6174756e;
+constexpr int kBusyTimeoutMs = 10'000;
+
+int pragma(SQLite::Database& db, const char* name) {
+    return db.execAndGet(fmt::format("PRAGMA {}", name)).getInt();
+}
+
+void require_ours(SQLite::Database& db, const std::filesystem::path& path, int newest) {
+    const int version = pragma(db, "user_version");
+    const int owner = pragma(db, "application_id");
+    const bool fresh = version == 0 && db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
+    if (owner != kApplicationId && !(fresh && owner == 0)) {
+        throw EnvironmentError(fmt::format(
+            "{} is an SQLite database of another program; name another file with --db", path.string()));
+    }
+    if (version > newest) {
+        throw EnvironmentError(
+            fmt::format("{} was written by a newer attune (database version {}, this program knows {}); update attune or "
+                        "name another file with --db",
+                        path.string(), version, newest));
+    }
+}
+
+// Two processes that create one file at once: SQLite does not wait for the busy time-out when it changes the journal
+// mode, so the loser of that race tries again.
+void enter_wal(SQLite::Database& db) {
+    for (int attempt = 0;; ++attempt) {
+        try {
+            db.exec("PRAGMA journal_mode = WAL");
+            return;
+        } catch (const SQLite::Exception& error) {
+            if (error.getErrorCode() != SQLITE_BUSY || attempt * 20 > kBusyTimeoutMs) throw;
+            ::usleep(20'000);
+        }
+    }
+}
+
+void configure_reading(SQLite::Database& db) {
+    db.exec("PRAGMA mmap_size = 1073741824");
+    db.exec("PRAGMA cache_size = -65536");
+}
+
+SQLite::Database open_read_only(const std::filesystem::path& path) {
+    SQLite::Database db(path.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
+    try {
+        (void)pragma(db, "user_version");
+        return db;
+    } catch (const SQLite::Exception& error) {
+        // A WAL database wants to create a file beside it, which read-only media refuse. With no log waiting, the file
+        // itself is all there is and cannot change either.
+        std::error_code ignored;
+        const auto wal_bytes = std::filesystem::file_size(path.string() + "-wal", ignored);
+        const bool log_waits = !ignored && wal_bytes > 0;
+        if (error.getErrorCode() != SQLITE_CANTOPEN || log_waits) throw;
+    }
+    std::string uri = "file:";
+    for (const char letter : std::filesystem::absolute(path).string()) {
+        uri += letter == '?' || letter == '#' || letter == '%' ? fmt::format("%{:02X}", letter) : std::string(1, letter);
+    }
+    return {uri + "?immutable=1", SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs};
+}
+
+}  // namespace
+
+std::span<const Migration> migrations() {
+    static const std::array kSteps{Migration{1, embedded::schema_sql}};
+    return kSteps;
+}
+
+int schema_version() {
+    return migrations().back().version;
+}
+
+void migrate(SQLite::Database& db, const std::filesystem::path& path, std::span<const Migration> steps) {
+    const int newest = steps.back().version;
+    require_ours(db, path, newest);
+    for (const Migration& step : steps) {
+        if (pragma(db, "user_version") >= step.version) continue;
+        SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
+        require_ours(db, path, newest);  // another process may have been quicker
+        if (pragma(db, "user_version") >= step.version) continue;
+        db.exec(std::string(step.sql));
+        db.exec(fmt::format("PRAGMA application_id = {}", kApplicationId));
+        db.exec(fmt::format("PRAGMA user_version = {}", step.version));
+        transaction.commit();
+    }
+}
+
+SQLite::Database open_for_writing(const std::filesystem::path& path) {
+    std::error_code error;
+    if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
+    if (error) {
+        throw EnvironmentError(fmt::format("cannot create the folder of {}: {}; create it or name another file with --db",
+                                           path.string(), error.message()));
+    }
+    return guarded(path, [&] {
+        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
+        require_ours(db, path, schema_version());  // before the journal mode changes the file
+        enter_wal(db);
+        // FULL: a commit is on the disk when it returns, also when the machine loses power or its GPU takes it down.
+        db.exec("PRAGMA synchronous = FULL");
+        db.exec("PRAGMA foreign_keys = ON");
+        migrate(db, path, migrations());
+        return db;
+    });
+}
+
+SQLite::Database open_for_reading(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto status = std::filesystem::status(path, error);
+    if (!std::filesystem::exists(status)) {
+        throw InputError(fmt::format("there is no database {}; run `attune tune` first, or name one with --db",
+                                     path.string()));
+    }
+    return guarded(path, [&] {
+        SQLite::Database db = open_read_only(path);
+        require_ours(db, path, schema_version());
+        if (const int version = pragma(db, "user_version"); version < schema_version()) {
+            throw EnvironmentError(fmt::format("{} was written by an older attune (database version {}, now {}); run "
+                                               "`attune tune` on it once, which brings it up to date",
+                                               path.string(), version, schema_version()));
+        }
+        configure_reading(db);
+        return db;
+    });
+}
+
+void raise_environment_error(const SQLite::Exception& error, const std::filesystem::path& path) {
+    const std::string file = path.string();
+    const std::string said = error.what();
+    switch (error.getErrorCode()) {
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+            throw EnvironmentError(
+                fmt::format("{} is locked by another program; close what has it open (`fuser {}` names it)", file, file));
+        case SQLITE_FULL:
+            throw EnvironmentError(
+                fmt::format("no space left for {}; free some and run the same command again, it resumes", file));
+        case SQLITE_IOERR:
+            throw EnvironmentError(
+                fmt::format("cannot read or write {} ({}); check the disk's space and health (`df`, `dmesg`), then run "
+                            "the same command again",
+                            file, said));
+        case SQLITE_READONLY:
+        case SQLITE_CANTOPEN:
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+            throw EnvironmentError(fmt::format(
+                "cannot open {} ({}); check the permissions of the file and of its folder, or name another with --db",
+                file, said));
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            throw EnvironmentError(
+                fmt::format("{} is damaged or no database ({}); move it away, and save what can be read of it with "
+                            "`sqlite3 {} .recover | sqlite3 NEW.db`",
+                            file, said, file));
+        default: throw EnvironmentError(fmt::format("{}: SQLite says: {}", file, said));
+    }
+}
+
+}  // namespace attune

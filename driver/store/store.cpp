@@ -1,0 +1,217 @@
+#include "store/store.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <stdexcept>
+
+#include "core/error.h"
+#include "store/database.h"
+#include "store/lock.h"
+#include "store/record_writer.h"
+#include "store/rows.h"
+#include "store/study_record.h"
+#include "store/tsv.h"
+
+namespace attune {
+namespace {
+
+std::int64_t now_us() {
+    using namespace std::chrono;
+    return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::map<std::string, int> positions_of(const Suite& suite) {
+    std::map<std::string, int> positions;
+    for (std::size_t i = 0; i < suite.cases.size(); ++i) positions.emplace(suite.cases[i].case_id, static_cast<int>(i));
+    return positions;
+}
+
+std::filesystem::path make_study_folder(const std::filesystem::path& database, const std::string& study) {
+    const std::filesystem::path folder = database.parent_path() / study;
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) {
+        throw EnvironmentError(fmt::format("cannot create {}: {}; check the permissions of the folder of {}",
+                                           folder.string(), error.message(), database.string()));
+    }
+    return folder;
+}
+
+/// What exists while a study is open; the lock first, so that it is let go of last.
+struct OpenStudy {
+    OpenStudy(SQLite::Database& db, StudyLock held, StudyIds study_ids, const Suite& suite, std::filesystem::path tsv_path)
+        : lock(std::move(held)),
+          ids(study_ids),
+          tsv(std::move(tsv_path)),
+          writer(db, positions_of(suite)),
+          next_iter(db, "SELECT coalesce(max(iter), 0) + 1 FROM iteration WHERE study_id = ? AND shard_id = ?"),
+          begin(db, "INSERT INTO intent (shard_id, params, boot_id, is_open, attempts, opened_us) VALUES (?, ?, ?, 1, 1, ?) "
+                    "ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, is_open = 1, attempts = attempts + 1, "
+                    "opened_us = excluded.opened_us"),
+          abandon(db, "UPDATE intent SET is_open = 0 WHERE shard_id = ? AND params = ?"),
+          close(db, "DELETE FROM intent WHERE shard_id = ? AND params = ?"),
+          fresh_draw(db, "UPDATE shard SET next_draw = next_draw + 1 WHERE id = ? RETURNING next_draw - 1") {}
+
+    StudyLock lock;
+    StudyIds ids;
+    TsvFile tsv;
+    RecordWriter writer;
+    SQLite::Statement next_iter, begin, abandon, close, fresh_draw;
+};
+
+template <class... Values>
+void execute(SQLite::Statement& statement, const Values&... values) {
+    statement.reset();
+    SQLite::bind(statement, values...);
+    statement.exec();
+}
+
+}  // namespace
+
+struct Store::Impl {
+    explicit Impl(const std::filesystem::path& database) : path(database), db(open_for_writing(database)) {}
+
+    OpenStudy& open() {
+        if (!study) throw std::logic_error("Store: no study is open");
+        return *study;
+    }
+
+    std::optional<IterationRow> one_row(const std::string& condition) {
+        SQLite::Statement select(db, row_query(condition));
+        SQLite::bind(select, open().ids.study_id, open().ids.shard_id);
+        if (!select.executeStep()) return std::nullopt;
+        return row_of(select);
+    }
+
+    void each_row(const std::function<void(const IterationRow&)>& use) {
+        SQLite::Statement select(db, row_query("WHERE i.study_id = ? AND i.shard_id = ? ORDER BY i.iter"));
+        SQLite::bind(select, open().ids.study_id, open().ids.shard_id);
+        while (select.executeStep()) use(row_of(select));
+    }
+
+    void sync_tsv() {
+        open().tsv.sync([this](const std::function<void(const std::string&)>& use) {
+            each_row([&](const IterationRow& row) { use(tsv_line(row)); });
+        });
+    }
+
+    // The iteration is committed and must not fail any more for the sake of its view: what cannot be written now is
+    // repaired by the next iteration or by the next opening.
+    void append_tsv(std::int64_t iter) {
+        try {
+            const auto row = one_row(fmt::format("WHERE i.study_id = ? AND i.shard_id = ? AND i.iter = {}", iter));
+            if (!open().tsv.append(tsv_line(row.value()))) sync_tsv();
+        } catch (const EnvironmentError&) {
+        }
+    }
+
+    std::filesystem::path path;
+    SQLite::Database db;
+    std::optional<OpenStudy> study;
+};
+
+Store::Store(const std::filesystem::path& database) : impl_(std::make_unique<Impl>(database)) {}
+Store::~Store() = default;
+
+void Store::open_study(const Study& study, const KernelTemplate& tmpl) {
+    require_study_name(study.name);
+    impl_->study.reset();
+    const std::filesystem::path folder = make_study_folder(impl_->path, study.name);
+    StudyLock lock(folder, study.name);
+    guarded(impl_->path, [&] {
+        SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
+        const StudyIds ids = find_or_create_study(impl_->db, impl_->path, study, tmpl, now_us());
+        transaction.commit();
+        impl_->study.emplace(impl_->db, std::move(lock), ids, study.suite, folder / "iters.tsv");
+    });
+    sync_tsv();
+}
+
+std::vector<IterationRow> Store::iterations() const {
+    return guarded(impl_->path, [&] {
+        std::vector<IterationRow> rows;
+        impl_->each_row([&](const IterationRow& row) { rows.push_back(row); });
+        return rows;
+    });
+}
+
+std::optional<IterationRow> Store::incumbent() const {
+    return guarded(impl_->path, [&] {
+        return impl_->one_row("WHERE i.study_id = ? AND i.shard_id = ? AND i.status = 'keep' ORDER BY i.iter DESC LIMIT 1");
+    });
+}
+
+std::vector<SourceFile> Store::sources(std::int64_t iter) const {
+    return guarded(impl_->path, [&]() -> std::vector<SourceFile> {
+        SQLite::Statement find(impl_->db, "SELECT id FROM iteration WHERE study_id = ? AND shard_id = ? AND iter = ?");
+        SQLite::bind(find, impl_->open().ids.study_id, impl_->open().ids.shard_id, iter);
+        if (!find.executeStep()) return {};
+        return read_sources(impl_->db, find.getColumn(0).getInt64());
+    });
+}
+
+void Store::begin(const std::string& params, const std::string& boot_id) {
+    OpenStudy& study = impl_->open();
+    guarded(impl_->path, [&] { execute(study.begin, study.ids.shard_id, params, boot_id, now_us()); });
+}
+
+std::vector<OpenIntent> Store::open_intents() const {
+    return guarded(impl_->path, [&] {
+        SQLite::Statement select(impl_->db, "SELECT params, boot_id, attempts FROM intent WHERE shard_id = ? AND is_open = 1 "
+                                            "ORDER BY opened_us, params");
+        select.bind(1, impl_->open().ids.shard_id);
+        std::vector<OpenIntent> intents;
+        while (select.executeStep()) {
+            intents.push_back({select.getColumn(0).getString(), select.getColumn(1).getString(),
+                               select.getColumn(2).getInt()});
+        }
+        return intents;
+    });
+}
+
+void Store::abandon(const std::string& params) {
+    OpenStudy& study = impl_->open();
+    guarded(impl_->path, [&] { execute(study.abandon, study.ids.shard_id, params); });
+}
+
+std::int64_t Store::finish(const IterationRecord& record, const std::vector<SourceFile>& sources) {
+    OpenStudy& study = impl_->open();
+    const std::int64_t iter = guarded(impl_->path, [&] {
+        SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
+        study.next_iter.reset();
+        SQLite::bind(study.next_iter, study.ids.study_id, study.ids.shard_id);
+        study.next_iter.executeStep();
+        const std::int64_t next = study.next_iter.getColumn(0).getInt64();
+        study.next_iter.reset();
+        study.writer.insert(record, sources, {study.ids.study_id, study.ids.shard_id, next, now_us()});
+        execute(study.close, study.ids.shard_id, record.params);
+        transaction.commit();
+        return next;
+    });
+    impl_->append_tsv(iter);
+    return iter;
+}
+
+std::uint32_t Store::fresh_draw() {
+    OpenStudy& study = impl_->open();
+    return guarded(impl_->path, [&] {
+        auto& statement = study.fresh_draw;
+        statement.reset();
+        statement.bind(1, study.ids.shard_id);
+        statement.executeStep();
+        const std::uint32_t draw = statement.getColumn(0).getUInt();
+        statement.reset();  // ends the transaction, which commits it
+        return draw;
+    });
+}
+
+std::filesystem::path Store::tsv_path() const {
+    return impl_->open().tsv.path();
+}
+
+void Store::sync_tsv() {
+    guarded(impl_->path, [&] { impl_->sync_tsv(); });
+}
+
+}  // namespace attune

@@ -16,12 +16,14 @@ add_library(attune_muparser INTERFACE)
 add_library(attune_crypto INTERFACE)
 if(ATTUNE_PORTABLE)
     include(FetchContent)
+    set(ATTUNE_MUPARSER_ARCHIVE https://github.com/beltoforion/muparser/archive/refs/tags/v2.3.3.tar.gz
+        CACHE STRING "muParser's source archive: a URL or a file")
     set(ENABLE_SAMPLES OFF)
     set(ENABLE_OPENMP OFF)
     set(BUILD_SHARED_LIBS OFF)
     FetchContent_Declare(
         muparser
-        URL https://github.com/beltoforion/muparser/archive/refs/tags/v2.3.3.tar.gz
+        URL ${ATTUNE_MUPARSER_ARCHIVE}
         URL_HASH SHA256=91d26d8274ae9cd9c776ee58250aeddc6b574f369eafd03b25045b858a2b8177)
     FetchContent_MakeAvailable(muparser)
     target_link_libraries(attune_muparser INTERFACE muparser)

@@ -1,1 +1,94 @@
-int main() {}
+// attune: options in, one command out. The environment is read here, and exceptions are caught here, once.
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+
+#include "cli/cli.h"
+#include "cli/share.h"
+#include "core/error.h"
+#include "version.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadInput = 2;
+constexpr int kEnvironment = 3;
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+int terminal_width() {
+    winsize size{};
+    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::filesystem::path cache_dir() {
+    if (const std::string own = environment("ATTUNE_CACHE"); !own.empty()) return own;
+    if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return std::filesystem::path(xdg) / "attune";
+    if (const std::string home = environment("HOME"); !home.empty()) return std::filesystem::path(home) / ".cache/attune";
+    return std::filesystem::temp_directory_path() / fmt::format("attune-cache-{}", ::getuid());
+}
+
+attune::CliContext surroundings() {
+    const bool out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
+    attune::CliContext context{std::cout, std::cerr};
+    context.color = out_is_terminal && environment("NO_COLOR").empty();
+    context.out_is_terminal = out_is_terminal;
+    context.err_is_terminal = ::isatty(STDERR_FILENO) == 1;
+    context.width_columns = terminal_width();
+    context.executable = std::filesystem::read_symlink("/proc/self/exe");
+    context.share_dir = attune::find_share_dir(context.executable, environment("ATTUNE_SHARE"));
+    context.cache_dir = cache_dir();
+    const std::string database = environment("ATTUNE_DB");
+    context.default_db = database.empty() ? "results/attune.db" : database;
+    context.cuda_library_path = environment("ATTUNE_CUDA_PATH");
+    context.cxx = environment("CXX");
+    return context;
+}
+
+int complain(int code, std::string_view what) {
+    std::cerr << "attune: " << what << '\n';
+    return code;
+}
+
+int run(int argc, char** argv) {
+    const attune::CliContext context = surroundings();
+    CLI::App app("attune tunes block-sparse attention kernels: it compiles, checks, times, and keeps what is faster.",
+                 "attune");
+    app.set_version_flag("--version", attune::version_text());
+    app.require_subcommand(1);
+    app.failure_message([](const CLI::App*, const CLI::Error& error) {
+        return fmt::format("attune: {}; see `attune --help`\n", error.what());
+    });
+    attune::add_commands(app, context);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : kBadInput;
+    }
+    std::cout.flush();
+    return std::cout.good() ? 0 : complain(kEnvironment, "cannot write to stdout; check the disk or pipe it goes to");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const attune::CommandExit& exit) {
+        return exit.code;
+    } catch (const attune::InputError& error) {
+        return complain(kBadInput, error.what());
+    } catch (const attune::EnvironmentError& error) {
+        return complain(kEnvironment, error.what());
+    } catch (const std::exception& error) {
+        return complain(kFailed, fmt::format("internal error: {}", error.what()));
+    }
+}

@@ -16,18 +16,21 @@ struct CliContext {
     bool out_is_terminal = false;
     bool err_is_terminal = false;
     int width_columns = 80;
-    std::filesystem::path executable;  ///< this very binary
-    std::filesystem::path share_dir;   ///< holds kernel_templates/ and configs/
-    std::filesystem::path cache_dir;   ///< compiled variants
-    std::filesystem::path default_db;  ///< results/attune.db unless ATTUNE_DB says otherwise
-    std::string cuda_library_path;     ///< ATTUNE_CUDA_PATH: where to look for NVRTC before anywhere else
-    std::string cxx;                   ///< CXX: the system compiler to prefer
+    std::filesystem::path executable{};  ///< this very binary
+    std::filesystem::path share_dir{};   ///< holds kernel_templates/ and configs/
+    std::filesystem::path cache_dir{};   ///< compiled variants
+    std::filesystem::path default_db{};  ///< results/attune.db unless ATTUNE_DB says otherwise
+    std::string cuda_library_path{};     ///< ATTUNE_CUDA_PATH: where to look for NVRTC before anywhere else
+    std::string cxx{};                   ///< CXX: the system compiler to prefer
 };
 
 /// Ends the program with a code of the contract other than 0 (done), 2 (bad input) and 3 (environment).
 struct CommandExit {
     int code;
 };
+
+/// Registers every command below, in the order `--help` shows them.
+void add_commands(CLI::App& app, const CliContext& context);
 
 void add_best(CLI::App& app, const CliContext& context);
 void add_cases(CLI::App& app, const CliContext& context);

@@ -1,0 +1,94 @@
+#include "cli/backends.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <numeric>
+
+#include "backend/cpu/cpu_compiler.h"
+#include "backend/cpu/cpu_device.h"
+#include "backend/cuda/cuda_backend.h"
+#include "core/error.h"
+
+namespace attune {
+namespace {
+
+const char* kind_name(DeviceKind kind) { return kind == DeviceKind::cuda ? "cuda" : "cpu"; }
+
+std::vector<int> parse_ordinals(std::string_view list) {
+    std::vector<int> ordinals;
+    while (!list.empty()) {
+        const std::string_view item = list.substr(0, list.find(','));
+        int ordinal = -1;
+        const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), ordinal);
+        if (error != std::errc() || end != item.data() + item.size() || ordinal < 0) return {};
+        ordinals.push_back(ordinal);
+        list.remove_prefix(std::min(list.size(), item.size() + 1));
+    }
+    return ordinals;
+}
+
+DeviceChoice choose_cuda(const std::string& text, const CliContext& context) {
+    const int count = cuda_device_count(context);
+    if (count == 0) {
+        throw EnvironmentError(fmt::format("--device {}: no usable CUDA GPU here; `attune doctor` says what is missing, "
+                                           "and --device cpu needs none",
+                                           text));
+    }
+    DeviceChoice choice{DeviceKind::cuda, {0}};
+    if (text == "cuda:all") {
+        choice.ordinals.resize(static_cast<std::size_t>(count));
+        std::iota(choice.ordinals.begin(), choice.ordinals.end(), 0);
+    } else if (text.starts_with("cuda:")) {
+        choice.ordinals = parse_ordinals(std::string_view(text).substr(5));
+    }
+    for (const int ordinal : choice.ordinals) {
+        if (ordinal >= count) {
+            throw EnvironmentError(fmt::format("--device {}: there is no GPU {}; this machine has {}", text, ordinal, count));
+        }
+    }
+    return choice;
+}
+
+std::vector<std::string> worker_arguments(const char* role, DeviceKind kind) {
+    return {"worker", role, "--kind", kind_name(kind)};
+}
+
+}  // namespace
+
+DeviceKind usual_device(const CliContext& context) {
+    return cuda_device_count(context) > 0 ? DeviceKind::cuda : DeviceKind::cpu;
+}
+
+DeviceChoice choose_devices(const std::string& text, DeviceKind wanted, const CliContext& context) {
+    const bool is_cuda = text == "cuda" || text == "cuda:all" || (text.starts_with("cuda:") && !parse_ordinals(std::string_view(text).substr(5)).empty());
+    if (!is_cuda && text != "cpu" && text != "auto") {
+        throw InputError(fmt::format("--device {}: write auto, cpu, cuda, cuda:0,1 or cuda:all", text));
+    }
+    if (text != "auto" && is_cuda != (wanted == DeviceKind::cuda)) {
+        throw InputError(fmt::format("--device {}: the study's template runs on {}; choose that, or another study", text,
+                                     kind_name(wanted)));
+    }
+    if (wanted == DeviceKind::cpu) return {DeviceKind::cpu, {0}};
+    return choose_cuda(text == "auto" ? "cuda" : text, context);
+}
+
+std::unique_ptr<Compiler> start_compiler(DeviceKind kind, const CliContext& context, const MeasureSettings& settings) {
+    WorkerCommand command;
+    command.executable = context.executable;
+    command.arguments = worker_arguments("compile", kind);
+    command.address_space_bytes = static_cast<std::int64_t>(settings.compile_memory_mb) << 20;
+    return std::make_unique<RemoteCompiler>(std::move(command), settings.compile_timeout_s);
+}
+
+std::unique_ptr<RemoteDevice> start_device(DeviceKind kind, int ordinal, const CliContext& context,
+                                           const MeasureSettings& settings) {
+    WorkerCommand command;
+    command.executable = context.executable;
+    command.arguments = worker_arguments("device", kind);
+    command.arguments.insert(command.arguments.end(), {"--ordinal", std::to_string(ordinal)});
+    const std::string label = kind == DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", ordinal);
+    return std::make_unique<RemoteDevice>(std::move(command), DeviceDeadlines{.request_s = settings.run_timeout_s}, label);
+}
+
+}  // namespace attune

@@ -1,0 +1,108 @@
+#include "cli/sweep.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <thread>
+
+#include "cli/backends.h"
+#include "cli/signals.h"
+#include "config/study.h"
+#include "config/template.h"
+#include "core/error.h"
+
+namespace attune {
+namespace {
+
+std::string read_boot_id() {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string id;
+    std::getline(file, id);
+    return id;
+}
+
+std::filesystem::path default_study(const CliContext& context) {
+    const bool cuda = usual_device(context) == DeviceKind::cuda;
+    return context.share_dir / "configs/studies" / (cuda ? "quick-sm90_ws.json" : "smoke-cpu.json");
+}
+
+std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& choice, const Study& study,
+                                                         const CliContext& context) {
+    std::vector<std::unique_ptr<RemoteDevice>> devices;
+    for (const int ordinal : choice.ordinals) {
+        devices.push_back(start_device(choice.kind, ordinal, context, study.measure));
+        const std::string first = devices.front()->target().arch_name;
+        if (const std::string arch = devices.back()->target().arch_name; arch != first) {
+            throw InputError(fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
+                                         devices.back()->label(), arch, devices.front()->label(), first));
+        }
+    }
+    return devices;
+}
+
+// Drawing inputs and references takes seconds on large suites; devices do it side by side. The threads live as long as
+// the workers they start: a worker dies with the thread that started it.
+void open_suites(std::vector<std::unique_ptr<RemoteDevice>>& devices, const Suite& suite) {
+    for (auto& device : devices) device->open_suite(suite);
+}
+
+std::string resolve_strategy(const SweepOptions& options, const Study& study) {
+    if (!options.strategy.empty()) return options.strategy;
+    return study.strategy.empty() ? std::string(strategy_names().front().name) : study.strategy;
+}
+
+int compile_workers(std::size_t devices) {
+    // One core stays with the coordinator and one with each device worker.
+    const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+    return std::max(1, cores - 1 - static_cast<int>(devices));
+}
+
+}  // namespace
+
+std::filesystem::path find_study(const std::string& text, const CliContext& context) {
+    if (std::filesystem::exists(text)) return text;
+    const std::filesystem::path built_in = context.share_dir / "configs/studies" / (text + ".json");
+    if (text.find('/') == std::string::npos && std::filesystem::exists(built_in)) return built_in;
+    throw InputError(fmt::format("no study '{}': name a JSON file, or one of {}", text,
+                                 (context.share_dir / "configs/studies").string()));
+}
+
+LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const MakeStrategy& make_strategy,
+                  LoopObserver& observer) {
+    const std::filesystem::path study_file =
+        options.study_path.empty() ? default_study(context) : find_study(options.study_path, context);
+    Study study = load_study(study_file, context.share_dir);
+    if (options.seed) study.seed = *options.seed;
+    const KernelTemplate kernel_template =
+        load_template(options.edited_template.value_or(study.template_folder)).restricted(study.space);
+
+    const DeviceChoice choice = choose_devices(options.device, kernel_template.device(), context);
+    auto devices = start_devices(choice, study, context);
+    const TargetFacts target = devices.front()->target();
+    if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) {
+        throw InputError(fmt::format("{}: {}", study_file.string(), reason));
+    }
+    const Space space = kernel_template.space(target);
+    const std::string strategy_name = resolve_strategy(options, study);
+    const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
+
+    Store store(options.database);
+    store.open_study(study, kernel_template);
+    open_suites(devices, study.suite);
+
+    LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};
+    setup.compile_workers = compile_workers(devices.size());
+    for (auto& device : devices) setup.devices.push_back(std::move(device));
+    setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
+    setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
+    setup.boot_id = read_boot_id();
+    setup.study_file = study_file.string();
+    setup.strategy_name = strategy_name;
+    setup.remeasure = options.remeasure;
+    const StopSignals signals;
+    const LoopEnd end = run_loop(std::move(setup), store, *strategy, options.limits, signals.flag(), observer);
+    store.sync_tsv();
+    return end;
+}
+
+}  // namespace attune

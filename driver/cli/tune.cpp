@@ -1,0 +1,74 @@
+// `attune tune`: the sweep.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/progress.h"
+#include "cli/sweep.h"
+#include "core/error.h"
+#include "search/shard.h"
+#include "store/paths.h"
+
+namespace attune {
+namespace {
+
+constexpr int kStoppedBySignal = 130;
+
+struct TuneOptions {
+    SweepOptions sweep;
+    std::string shard;
+    std::int64_t max_iters = 0;
+    double hours = 0.0;
+    bool forever = false;
+};
+
+std::string_view words(LoopEnd end) {
+    switch (end) {
+        case LoopEnd::limit_reached: return "limit reached";
+        case LoopEnd::exhausted: return "every legal candidate has been tried";
+        case LoopEnd::stopped: return "stopped; run the same command again to go on";
+    }
+    return "";
+}
+
+void run(TuneOptions options, const CliContext& context) {
+    if (options.max_iters > 0) options.sweep.limits.max_iters = options.max_iters;
+    if (options.hours > 0) options.sweep.limits.hours = options.hours;
+    LoopEnd end = LoopEnd::exhausted;
+    {
+        ProgressPrinter progress(context.err, context.err_is_terminal);
+        end = run_sweep(options.sweep, context,
+                        [](const std::string& name, const Space& space, const Study& study) {
+                            return make_strategy(name, space, study.seed);
+                        },
+                        progress);
+    }
+    context.err << words(end) << '\n';
+    if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, const CliContext& context) {
+    auto options = std::make_shared<TuneOptions>();
+    options->sweep.database = context.default_db;
+    CLI::App* command = app.add_subcommand("tune", "run a study: compile, check, time, keep or discard, record; resumes");
+    command->add_option("study", options->sweep.study_path,
+                        "study file, or the name of one in configs/studies (default: what suits the device)");
+    command->add_option("--device", options->sweep.device, "auto, cpu, cuda, cuda:0,1 or cuda:all")->capture_default_str();
+    command->add_option("--max-iters", options->max_iters, "stop after this many more iterations")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--hours", options->hours, "stop after this many hours")->check(CLI::PositiveNumber);
+    command->add_flag("--forever", options->forever, "no limit (also the default): until the space is exhausted")
+        ->excludes("--max-iters")
+        ->excludes("--hours");
+    command->add_option("--strategy", options->sweep.strategy, "instead of the study's; see docs/search.md");
+    command->add_option("--seed", options->sweep.seed, "instead of the study's");
+    command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space");
+    command->add_flag("--remeasure", options->sweep.remeasure, "measure again what earlier runs have recorded");
+    command->add_option("--db", options->sweep.database, "the database")->capture_default_str();
+    command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace attune

@@ -1,0 +1,300 @@
+#include "loop/coordinator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "core/error.h"
+#include "loop/compile_pool.h"
+#include "loop/device_runner.h"
+#include "loop/events.h"
+#include "loop/experiments.h"
+
+namespace attune {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kTick{200};
+// Enough compiled candidates waiting that a device finds one whenever it is done, few enough that a strategy's asks do
+// not run far ahead of what it was told.
+constexpr int kReadyPerDevice = 2;
+// A candidate interrupted this often has had its chances: something about it keeps the study from getting past it.
+constexpr int kMaxInterruptions = 8;
+
+struct Pending {
+    enum class Stage { compiling, ready, measuring };
+    Proposal proposal;
+    Stage stage = Stage::compiling;
+    Artifact artifact;
+};
+
+class Loop {
+  public:
+    Loop(LoopSetup setup, Store& store, Strategy& strategy, const LoopLimits& limits, const std::atomic<bool>& stop,
+         LoopObserver& observer)
+        : setup_(std::move(setup)),
+          experiments_(setup_.study, setup_.kernel_template, setup_.space, setup_.study_file),
+          store_(store),
+          strategy_(strategy),
+          limits_(limits),
+          stop_(stop),
+          observer_(observer) {}
+
+    LoopEnd run();
+
+  private:
+    void resume();
+    void settle_intents();
+    void start_devices();
+    void adopt_incumbent(const IterationRow& row);
+    [[nodiscard]] Incumbent compile_incumbent(const IterationRow& row, const Experiments& edition) const;
+    void refill();
+    void submit(Proposal proposal);
+    void dispatch();
+    void handle(Compiled event);
+    void handle(Evaluated event);
+    void handle(DeviceFailed event);
+    [[noreturn]] void handle(const EnvironmentBroken& event);
+    void record(const Proposal& proposal, IterationRecord record);
+    [[nodiscard]] bool wants_more() const;
+    [[nodiscard]] bool out_of_time() const;
+    [[nodiscard]] int count(Pending::Stage stage) const;
+    [[nodiscard]] LoopProgress progress() const;
+
+    LoopSetup setup_;
+    Experiments experiments_;
+    Store& store_;
+    Strategy& strategy_;
+    LoopLimits limits_;
+    const std::atomic<bool>& stop_;
+    LoopObserver& observer_;
+
+    const Clock::time_point started_ = Clock::now();
+    EventQueue events_;
+    TargetFacts target_;
+    EnvironmentFacts environment_;
+    std::vector<std::unique_ptr<DeviceRunner>> runners_;
+    std::unique_ptr<CompilePool> compile_pool_;
+    std::map<Ticket, Pending> pending_;  ///< in the order asked
+    Ticket next_ticket_ = 1;
+    std::optional<Proposal> baseline_;   ///< to be measured before the strategy is asked anything
+    bool exhausted_ = false;
+    std::int64_t recorded_ = 0;
+    std::int64_t last_iter_ = 0;
+    std::optional<Incumbent> incumbent_;
+    std::optional<double> incumbent_ms_;
+    std::optional<std::uint32_t> reserved_draw_;
+};
+
+LoopEnd Loop::run() {
+    start_devices();
+    compile_pool_ = std::make_unique<CompilePool>(setup_.compile_workers, setup_.make_compiler, events_);
+    resume();
+    for (;;) {
+        if (stop_) return LoopEnd::stopped;
+        refill();
+        dispatch();
+        if (pending_.empty()) return wants_more() ? LoopEnd::exhausted : LoopEnd::limit_reached;
+        if (out_of_time() && count(Pending::Stage::measuring) == 0) return LoopEnd::limit_reached;
+        if (auto event = events_.pop_for(kTick)) {
+            std::visit([this](auto&& what) { handle(std::forward<decltype(what)>(what)); }, std::move(*event));
+        }
+        observer_.on_tick(progress());
+    }
+}
+
+void Loop::start_devices() {
+    target_ = setup_.devices.front()->target();
+    environment_ = setup_.devices.front()->environment();
+    const std::vector<IterationRow> rows = store_.iterations();
+    for (auto& device : setup_.devices) {
+        const FamilyTimes best = Experiments::best_family_times(rows, device->environment().device_uuid);
+        auto evaluator = std::make_unique<Evaluator>(*device, setup_.study.suite, setup_.study.measure, best);
+        runners_.push_back(std::make_unique<DeviceRunner>(runners_.size(), std::move(device), std::move(evaluator), events_));
+    }
+}
+
+void Loop::resume() {
+    settle_intents();
+    const std::vector<IterationRow> rows = store_.iterations();
+    if (!rows.empty()) last_iter_ = rows.back().iter;
+    for (const IterationRow& row : rows) {
+        // A study file may have lost values since; what no longer exists is nothing to tell.
+        const std::optional<Trial> trial = experiments_.trial(row);
+        if (trial && !setup_.remeasure) strategy_.tell(*trial);
+    }
+    if (rows.empty()) baseline_ = Proposal{experiments_.baseline(target_), "baseline"};
+    if (const auto row = store_.incumbent()) adopt_incumbent(*row);
+}
+
+// A candidate that was being measured when the last coordinator died is tried again, unless the machine went down with
+// it or it was interrupted too often: then it is recorded as the crash it may well have caused.
+void Loop::settle_intents() {
+    for (const OpenIntent& intent : store_.open_intents()) {
+        const bool machine_went_down = intent.boot_id != setup_.boot_id;
+        if (!machine_went_down && intent.attempts < kMaxInterruptions) {
+            store_.abandon(intent.params);
+            continue;
+        }
+        IterationRecord crash = experiments_.blank(intent.params, setup_.strategy_name, environment_);
+        crash.description = machine_went_down ? "quarantined: the machine went down while it was measured"
+                                              : fmt::format("quarantined: interrupted {} times", intent.attempts);
+        crash.diagnostics = crash.description;
+        last_iter_ = store_.finish(crash, {});
+        ++recorded_;
+        observer_.on_iteration(last_iter_, crash, progress());
+    }
+}
+
+// The incumbent is what was recorded, even when the template has been edited since.
+void Loop::adopt_incumbent(const IterationRow& row) {
+    incumbent_ms_ = row.geomean_ms;
+    if (row.template_hash == experiments_.template_hash()) {
+        incumbent_ = compile_incumbent(row, experiments_);
+        return;
+    }
+    std::vector<SourceFile> files = store_.sources(row.iter);
+    std::erase_if(files, [](const SourceFile& file) { return file.name == kArgsHeader || file.name == kTuneHeader; });
+    const KernelTemplate edition = setup_.load_edition(std::move(files));
+    const Space space = edition.space(target_);
+    incumbent_ = compile_incumbent(row, Experiments(setup_.study, edition, space, setup_.study_file));
+}
+
+Incumbent Loop::compile_incumbent(const IterationRow& row, const Experiments& edition) const {
+    const Candidate candidate = edition.candidate(row.params);
+    Result<Artifact> artifact = setup_.make_compiler()->compile(edition.job(candidate, target_));
+    if (!artifact.ok()) {
+        throw EnvironmentError(fmt::format("iteration {} is the best of study '{}', but no longer compiles ({}); restore "
+                                           "its source with `attune restore`, or start another study",
+                                           row.iter, setup_.study.name, artifact.failure().diagnostics));
+    }
+    return {row.iter, edition.variant(candidate, std::move(artifact.value()), target_)};
+}
+
+bool Loop::out_of_time() const {
+    return limits_.hours && Clock::now() - started_ >= std::chrono::duration<double>(*limits_.hours * 3600.0);
+}
+
+bool Loop::wants_more() const {
+    const auto expected = recorded_ + static_cast<std::int64_t>(pending_.size());
+    return !out_of_time() && (!limits_.max_iters || expected < *limits_.max_iters);
+}
+
+int Loop::count(Pending::Stage stage) const {
+    return static_cast<int>(
+        std::count_if(pending_.begin(), pending_.end(), [stage](const auto& item) { return item.second.stage == stage; }));
+}
+
+void Loop::refill() {
+    if (baseline_ && wants_more()) {
+        submit(*std::exchange(baseline_, std::nullopt));
+        return;
+    }
+    const bool baseline_is_out = last_iter_ == 0;
+    if (baseline_is_out) return;
+    const auto ahead = static_cast<std::size_t>(setup_.compile_workers) + kReadyPerDevice * runners_.size();
+    while (!exhausted_ && pending_.size() < ahead && wants_more()) {
+        std::optional<Proposal> proposal = strategy_.ask();
+        if (!proposal) {
+            // With trials outstanding the strategy may only be waiting for them.
+            exhausted_ = pending_.empty();
+            return;
+        }
+        submit(std::move(*proposal));
+    }
+}
+
+void Loop::submit(Proposal proposal) {
+    const Ticket ticket = next_ticket_++;
+    compile_pool_->submit(ticket, experiments_.job(proposal.candidate, target_));
+    pending_.emplace(ticket, Pending{std::move(proposal), Pending::Stage::compiling, {}});
+}
+
+void Loop::dispatch() {
+    if (out_of_time()) return;
+    for (auto& runner : runners_) {
+        if (!runner->idle()) continue;
+        const auto ready = std::find_if(pending_.begin(), pending_.end(),
+                                        [](const auto& item) { return item.second.stage == Pending::Stage::ready; });
+        if (ready == pending_.end()) return;
+        auto& [ticket, pending] = *ready;
+        if (!reserved_draw_) reserved_draw_ = store_.fresh_draw();
+        store_.begin(setup_.space.describe(pending.proposal.candidate), setup_.boot_id);
+        const auto standing_draw = static_cast<std::uint32_t>(ticket % static_cast<Ticket>(setup_.study.measure.draws));
+        runner->submit(ticket, {experiments_.variant(pending.proposal.candidate, pending.artifact, target_), incumbent_,
+                                standing_draw, *reserved_draw_});
+        // Two devices must not confirm on the same fresh inputs.
+        if (runners_.size() > 1) reserved_draw_.reset();
+        pending.stage = Pending::Stage::measuring;
+    }
+}
+
+void Loop::handle(Compiled event) {
+    const auto found = pending_.find(event.ticket);
+    if (event.result.ok()) {
+        found->second.artifact = std::move(event.result.value());
+        found->second.stage = Pending::Stage::ready;
+        return;
+    }
+    const Proposal proposal = std::move(found->second.proposal);
+    pending_.erase(found);
+    record(proposal, experiments_.compile_failure(proposal, event.result.failure(), setup_.strategy_name, environment_));
+}
+
+void Loop::handle(Evaluated event) {
+    runners_[event.device]->release();
+    if (event.evaluation.used_fresh_draw) reserved_draw_.reset();
+    const auto found = pending_.find(event.ticket);
+    const Pending pending = std::move(found->second);
+    pending_.erase(found);
+    const bool keep = event.evaluation.status == Status::keep;
+    record(pending.proposal, experiments_.measured(pending.proposal, pending.artifact, std::move(event.evaluation),
+                                                   setup_.strategy_name, incumbent_ms_));
+    if (keep) {
+        incumbent_ = Incumbent{last_iter_, experiments_.variant(pending.proposal.candidate, pending.artifact, target_)};
+    }
+}
+
+void Loop::handle(DeviceFailed event) {
+    runners_[event.device]->retire();
+    observer_.on_message(fmt::format("device lost: {}", event.reason));
+    const bool any_left = std::any_of(runners_.begin(), runners_.end(), [](const auto& r) { return !r->lost(); });
+    const auto found = pending_.find(event.ticket);
+    store_.abandon(setup_.space.describe(found->second.proposal.candidate));
+    found->second.stage = Pending::Stage::ready;
+    if (!any_left) throw EnvironmentError(event.reason);
+}
+
+void Loop::handle(const EnvironmentBroken& event) { throw EnvironmentError(event.reason); }
+
+void Loop::record(const Proposal& proposal, IterationRecord record) {
+    last_iter_ = store_.finish(record, experiments_.record_sources(proposal.candidate));
+    ++recorded_;
+    if (record.status == Status::keep) incumbent_ms_ = record.geomean_ms;
+    strategy_.tell(experiments_.trial(proposal.candidate, record));
+    observer_.on_iteration(last_iter_, record, progress());
+}
+
+LoopProgress Loop::progress() const {
+    LoopProgress now;
+    now.recorded = recorded_;
+    now.last_iter = last_iter_;
+    now.best_ms = incumbent_ms_;
+    if (limits_.max_iters) now.left = *limits_.max_iters - recorded_;
+    now.elapsed_s = std::chrono::duration<double>(Clock::now() - started_).count();
+    now.compiling = count(Pending::Stage::compiling);
+    now.measuring = count(Pending::Stage::measuring);
+    return now;
+}
+
+}  // namespace
+
+LoopEnd run_loop(LoopSetup setup, Store& store, Strategy& strategy, const LoopLimits& limits,
+                 const std::atomic<bool>& stop, LoopObserver& observer) {
+    return Loop(std::move(setup), store, strategy, limits, stop, observer).run();
+}
+
+}  // namespace attune

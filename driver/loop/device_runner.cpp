@@ -1,0 +1,36 @@
+#include "loop/device_runner.h"
+
+#include <exception>
+
+namespace attune {
+
+DeviceRunner::DeviceRunner(std::size_t index, std::unique_ptr<Device> device, std::unique_ptr<Evaluator> evaluator,
+                           EventQueue& events)
+    : index_(index),
+      device_(std::move(device)),
+      evaluator_(std::move(evaluator)),
+      events_(events),
+      thread_([this] { work(); }) {}
+
+DeviceRunner::~DeviceRunner() {
+    orders_.close();
+    device_->interrupt();
+    thread_.join();
+}
+
+void DeviceRunner::submit(Ticket ticket, Experiment experiment) {
+    busy_ = true;
+    orders_.push({ticket, std::move(experiment)});
+}
+
+void DeviceRunner::work() {
+    while (auto order = orders_.pop()) {
+        try {
+            events_.push(Evaluated{order->ticket, index_, evaluator_->evaluate(order->experiment)});
+        } catch (const std::exception& error) {
+            events_.push(DeviceFailed{order->ticket, index_, error.what()});
+        }
+    }
+}
+
+}  // namespace attune

@@ -1,0 +1,215 @@
+#include "loop/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/error.h"
+#include "core/statistics.h"
+#include "core/verdict.h"
+
+namespace attune {
+namespace {
+
+// A device's speed drifts with its temperature over minutes; so often the incumbent's own times are taken anew.
+constexpr int kExperimentsPerIncumbentTiming = 25;
+constexpr Draw stress_draw(Stress stress) { return {0, stress}; }
+
+Evaluation failed(Evaluation evaluation, const Failure& failure) {
+    evaluation.status = Status::crash;
+    evaluation.outcome = failure.outcome;
+    evaluation.note = fmt::format("{}: {}", to_string(failure.outcome),
+                                  failure.diagnostics.substr(0, failure.diagnostics.find('\n')));
+    evaluation.diagnostics = failure.diagnostics;
+    return evaluation;
+}
+
+void keep_worst(std::optional<CheckReport>& worst, const CheckReport& report) {
+    if (!worst || report.o_worst_ratio > worst->o_worst_ratio || report.lse_worst_ratio > worst->lse_worst_ratio) {
+        worst = report;
+    }
+}
+
+Failure incorrect(const CaseRecord& record, Draw draw, const CheckReport& report) {
+    return {Outcome::incorrect, fmt::format("{}, draw {}: {}", record.case_id, draw.index, report.detail)};
+}
+
+void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+}  // namespace
+
+Evaluator::Evaluator(Device& device, const Suite& suite, const MeasureSettings& settings, FamilyTimes best_family_ms)
+    : device_(device), suite_(suite), settings_(settings), best_family_ms_(best_family_ms),
+      environment_(device.environment()) {}
+
+Evaluation Evaluator::evaluate(const Experiment& experiment) {
+    const auto started = std::chrono::steady_clock::now();
+    Evaluation evaluation;
+    for (const CaseSpec& spec : suite_.cases) {
+        CaseRecord record;
+        record.case_id = spec.case_id;
+        record.family = spec.family;
+        evaluation.cases.push_back(std::move(record));
+    }
+    if (experiment.incumbent) adopt(*experiment.incumbent);
+    const std::optional<Failure> failure = measure(experiment, evaluation);
+    if (failure) {
+        evaluation = failed(std::move(evaluation), *failure);
+    } else {
+        // Clocks and temperature as they were for these samples; a dead worker is not started just to be asked.
+        environment_ = device_.environment();
+    }
+    evaluation.environment = environment_;
+    evaluation.device_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    return evaluation;
+}
+
+Evaluator::Failed Evaluator::measure(const Experiment& experiment, Evaluation& evaluation) {
+    if (auto loaded = device_.load(Slot::challenger, experiment.variant); !loaded.ok()) return loaded.failure();
+    if (auto failure = check_cases({experiment.standing_draw, Stress::none}, evaluation)) return failure;
+    if (auto failure = time_families(evaluation)) return failure;
+    if (evaluation.outcome == Outcome::pruned) return std::nullopt;
+    if (auto failure = check_stresses(evaluation)) return failure;
+    return decide(experiment, evaluation);
+}
+
+Evaluator::Failed Evaluator::check_cases(Draw draw, Evaluation& evaluation) {
+    for (std::size_t index = 0; index < evaluation.cases.size(); ++index) {
+        CaseRecord& record = evaluation.cases[index];
+        const auto checked = device_.check(Slot::challenger, index, draw);
+        if (!checked.ok()) return checked.failure();
+        keep_worst(record.check, checked.value());
+        if (!checked.value().passed) return incorrect(record, draw, checked.value());
+    }
+    return std::nullopt;
+}
+
+// Families in order, each with all its cases, so that a loser is seen after the first family already.
+Evaluator::Failed Evaluator::time_families(Evaluation& evaluation) {
+    for (std::size_t family = 0; family < kFamilies.size(); ++family) {
+        for (std::size_t index = 0; index < evaluation.cases.size(); ++index) {
+            CaseRecord& record = evaluation.cases[index];
+            if (record.family != kFamilies[family]) continue;
+            if (auto failure = time_case(Slot::challenger, index, record)) return failure;
+        }
+        evaluation.family_ms = family_medians(evaluation.cases);
+        const double bound_ms = score_bound_ms(evaluation.family_ms, best_family_ms_);
+        const auto incumbent_ms = score_ms(incumbent_family_ms_);
+        if (incumbent_ms && family + 1 < kFamilies.size() && !can_still_win(bound_ms, *incumbent_ms)) {
+            evaluation.status = Status::discard;
+            evaluation.outcome = Outcome::pruned;
+            evaluation.bound_ms = bound_ms;
+            evaluation.note = fmt::format("pruned after {}: at least {:.4f} ms", to_string(kFamilies[family]), bound_ms);
+            return std::nullopt;
+        }
+    }
+    evaluation.geomean_ms = score_ms(evaluation.family_ms);
+    for (std::size_t family = 0; family < kFamilies.size(); ++family) {
+        auto& best = best_family_ms_[family];
+        if (!best || *evaluation.family_ms[family] < *best) best = evaluation.family_ms[family];
+    }
+    return std::nullopt;
+}
+
+// Samples in rounds until the median is known well enough.
+Evaluator::Failed Evaluator::time_case(Slot slot, std::size_t index, CaseRecord& record) {
+    SampleRequest request{.warmup = 3, .cold = settings_.min_samples, .warm = settings_.warm_samples};
+    Samples& all = record.samples;
+    while (static_cast<int>(all.cold_ms.size()) < settings_.max_samples) {
+        const auto sampled = device_.time(slot, index, request);
+        if (!sampled.ok()) return sampled.failure();
+        append(all.cold_ms, sampled.value().cold_ms);
+        append(all.warm_ms, sampled.value().warm_ms);
+        all.throttled = all.throttled || sampled.value().throttled;
+        record.cold_median_ms = median(all.cold_ms);
+        if (!all.warm_ms.empty()) record.warm_median_ms = median(all.warm_ms);
+        if (relative_half_width(median_interval(all.cold_ms, kSamplingConfidence)) <= settings_.target_interval) break;
+        request.warm = 0;
+    }
+    return std::nullopt;
+}
+
+Evaluator::Failed Evaluator::check_stresses(Evaluation& evaluation) {
+    evaluation.robust = true;
+    for (const Stress stress : kStresses) {
+        for (std::size_t index = 0; index < evaluation.cases.size(); ++index) {
+            const auto checked = device_.check(Slot::challenger, index, stress_draw(stress));
+            if (!checked.ok()) return checked.failure();
+            evaluation.stresses.push_back({evaluation.cases[index].case_id, stress, checked.value()});
+            evaluation.robust = *evaluation.robust && checked.value().passed;
+        }
+    }
+    return std::nullopt;
+}
+
+Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& evaluation) {
+    evaluation.outcome = Outcome::ok;
+    evaluation.status = Status::discard;
+    if (experiment.incumbent && !worth_a_challenge(*evaluation.geomean_ms, *score_ms(incumbent_family_ms_))) {
+        return std::nullopt;
+    }
+    // Never decided on inputs the study has seen: a kernel that is right once and wrong the next time ends here.
+    evaluation.used_fresh_draw = true;
+    if (auto failure = check_cases({experiment.fresh_draw, Stress::none}, evaluation)) return failure;
+    if (!experiment.incumbent) {
+        evaluation.status = Status::keep;
+        return std::nullopt;
+    }
+    return challenge(*experiment.incumbent, evaluation);
+}
+
+// Challenger and incumbent in alternation, so that drift hits both alike; more pairs until the interval on the ratio
+// excludes 1 or the budget is spent.
+Evaluator::Failed Evaluator::challenge(const Incumbent& incumbent, Evaluation& evaluation) {
+    std::vector<CasePairs> pairs;
+    for (const CaseRecord& record : evaluation.cases) pairs.push_back({record.family, {}});
+    PairedVerdict verdict;
+    int taken = 0;
+    while (taken < settings_.max_pairs) {
+        const int round = std::min(settings_.min_pairs, settings_.max_pairs - taken);
+        for (std::size_t index = 0; index < pairs.size(); ++index) {
+            const auto paired = device_.pair(index, round);
+            if (!paired.ok()) return paired.failure();
+            append(pairs[index].samples.a_ms, paired.value().a_ms);
+            append(pairs[index].samples.b_ms, paired.value().b_ms);
+        }
+        taken += round;
+        verdict = judge_pairs(pairs, settings_);
+        if (verdict.decided) break;
+    }
+    evaluation.pair = PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high, taken};
+    const std::string interval =
+        fmt::format("{:.4f} [{:.4f}, {:.4f}]", verdict.ratio, verdict.ratio_low, verdict.ratio_high);
+    if (verdict.ratio_high < 1.0) {
+        evaluation.status = Status::keep;
+        evaluation.note = fmt::format("ratio {} to iteration {}", interval, incumbent.iter);
+    } else {
+        evaluation.note = fmt::format("within noise of iteration {}: ratio {}", incumbent.iter, interval);
+    }
+    return std::nullopt;
+}
+
+void Evaluator::adopt(const Incumbent& incumbent) {
+    const bool is_new = incumbent.iter != adopted_iter_;
+    if (!is_new && ++since_incumbent_timed_ < kExperimentsPerIncumbentTiming) return;
+    if (is_new) {
+        if (const auto loaded = device_.load(Slot::incumbent, incumbent.variant); !loaded.ok()) {
+            throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer loads on this device: {}",
+                                               incumbent.iter, loaded.failure().diagnostics));
+        }
+    }
+    std::vector<CaseRecord> cases(suite_.cases.size());
+    for (std::size_t index = 0; index < cases.size(); ++index) {
+        cases[index].family = suite_.cases[index].family;
+        if (const auto failure = time_case(Slot::incumbent, index, cases[index])) {
+            throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer runs on this device: {}",
+                                               incumbent.iter, failure->diagnostics));
+        }
+    }
+    incumbent_family_ms_ = family_medians(cases);
+    adopted_iter_ = incumbent.iter;
+    since_incumbent_timed_ = 0;
+}
+
+}  // namespace attune

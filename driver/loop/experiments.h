@@ -1,0 +1,60 @@
+// Turning proposals into compile jobs and variants, and results into records and trials: the loop's pure half.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/kernel_template.h"
+#include "core/record.h"
+#include "core/study.h"
+#include "loop/evaluate.h"
+#include "search/strategy.h"
+#include "store/store.h"
+
+namespace attune {
+
+class Experiments {
+  public:
+    /// All references must outlive it. `study_file` is how a person names the study on the command line.
+    Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space, std::string study_file);
+
+    /// The study's baseline; InputError naming the broken constraint when it is not legal on `target`.
+    [[nodiscard]] Candidate baseline(const TargetFacts& target) const;
+    [[nodiscard]] Candidate candidate(const std::string& params) const;
+    /// Which edition of the template this is: SHA-256 of its files.
+    [[nodiscard]] const std::string& template_hash() const { return template_hash_; }
+    /// What an iteration is recorded with: the template's files and the two headers the driver adds.
+    [[nodiscard]] std::vector<SourceFile> record_sources(const Candidate& candidate) const;
+    [[nodiscard]] CompileJob job(const Candidate& candidate, const TargetFacts& target) const;
+    /// With a launch plan for every case of the suite.
+    [[nodiscard]] Variant variant(const Candidate& candidate, Artifact artifact, const TargetFacts& target) const;
+
+    /// A record with everything known before measuring; a crash until something better is filled in.
+    [[nodiscard]] IterationRecord blank(const std::string& params, const std::string& strategy,
+                                        const EnvironmentFacts& environment) const;
+    [[nodiscard]] IterationRecord compile_failure(const Proposal& proposal, const Failure& failure,
+                                                  const std::string& strategy,
+                                                  const EnvironmentFacts& environment) const;
+    [[nodiscard]] IterationRecord measured(const Proposal& proposal, const Artifact& artifact, Evaluation evaluation,
+                                           const std::string& strategy, std::optional<double> best_kept_ms) const;
+
+    /// What the strategy is told. Nothing when the row is of another edition of the template or of another space.
+    [[nodiscard]] std::optional<Trial> trial(const IterationRow& row) const;
+    [[nodiscard]] Trial trial(const Candidate& candidate, const IterationRecord& record) const;
+
+    /// The best time recorded for each family on the device `device_uuid`.
+    [[nodiscard]] static FamilyTimes best_family_times(const std::vector<IterationRow>& rows,
+                                                       const std::string& device_uuid);
+
+  private:
+    const Study& study_;
+    const KernelTemplate& kernel_template_;
+    const Space& space_;
+    std::string study_file_;
+    std::string template_hash_;
+    std::vector<CallShape> shapes_;  ///< of the suite's cases
+};
+
+}  // namespace attune

@@ -1,0 +1,1 @@
+// Never compiled: the loop is tested against a double.

@@ -1,0 +1,1 @@
+attune_test(store_test SOURCES store/store_test.cpp DEPENDS attune_store)

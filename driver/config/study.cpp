@@ -67,7 +67,15 @@ Suite read_suite(const JsonValue& value, const fs::path& study_dir, const fs::pa
                                  : fmt::format("no built-in suite '{}'; write one of: {}, or a path with a slash", text,
                                                known_names(built_in, false)));
     }
-    return load_suite(path);
+    Suite suite = load_suite(path);
+    for (const Family family : kFamilies) {
+        const auto is_of_it = [&](const CaseSpec& spec) { return spec.family == family; };
+        if (std::none_of(suite.cases.begin(), suite.cases.end(), is_of_it)) {
+            value.fail(fmt::format("{} has no case of family {}; the score needs all three", path.string(),
+                                   to_string(family)));
+        }
+    }
+    return suite;
 }
 
 SpaceRestriction read_study_space(const JsonValue& value, const fs::path& study_dir, const fs::path& share_dir) {

@@ -21,8 +21,17 @@ class StudyTest : public testing::Test {
   protected:
     StudyTest() {
         fs::copy(kShare / "tests/core/data/toy", folder.path() / "toy", fs::copy_options::recursive);
-        folder.write("cases.json", R"([{"case_id": "a", "family": "sliding_window", "batch_size": 1, "num_heads": 1,
-            "t_max": 256, "window_blocks": 2, "seed": 1}])");
+        folder.write("one.json", "[" + case_text("a", "sliding_window", 0, 0) + "]");
+        folder.write("cases.json", "[" + case_text("a", "sliding_window", 0, 0) + "," +
+                                       case_text("b", "sliding_window_global", 1, 0) + "," +
+                                       case_text("c", "sliding_window_retrieval", 0, 1) + "]");
+    }
+
+    [[nodiscard]] static std::string case_text(const std::string& id, const std::string& family, int globals,
+                                               int retrieved) {
+        return R"({"case_id": ")" + id + R"(", "family": ")" + family +
+               R"(", "batch_size": 1, "num_heads": 1, "t_max": 512, "window_blocks": 2, "seed": 1, "global_blocks": )" +
+               std::to_string(globals) + R"(, "retrieval_blocks": )" + std::to_string(retrieved) + "}";
     }
 
     /// A study of the toy template, with `more` members.
@@ -72,7 +81,7 @@ TEST_F(StudyTest, FindsFilesBesideItselfAndBuiltInNames) {
         folder.write("study.json",
                      R"({"name": "x-1", "template": "./toy/", "suite": "./cases.json", "space": "./narrow.json"})"),
         kShare);
-    EXPECT_EQ(study.suite.cases.size(), 1U);
+    EXPECT_EQ(study.suite.cases.size(), 3U);
     EXPECT_EQ(study.space.values.size(), 1U);
     const Study built_in =
         load_study(folder.write("cpu.json", R"({"name": "cpu", "template": "cpu_blocked", "suite": "smoke"})"), kShare);
@@ -95,6 +104,8 @@ TEST_F(StudyTest, NamesThatLeadNowhere) {
     EXPECT_THAT(error_of(R"({"name": "s", "template": "./toy", "suite": "quik"})"),
                 AllOf(HasSubstr("no built-in suite 'quik'"), HasSubstr("quick")));
     EXPECT_THAT(error_of(R"({"name": "s", "template": "./toy", "suite": "./none.json"})"), HasSubstr("no such file"));
+    EXPECT_THAT(error_of(R"({"name": "s", "template": "./toy", "suite": "./one.json"})"),
+                HasSubstr("no case of family sliding_window_global"));
     EXPECT_THAT(error(R"(, "space": "none")"), HasSubstr("no built-in space 'none'"));
     EXPECT_THAT(error(R"(, "space": "./none.json")"), HasSubstr("no such file"));
     EXPECT_THAT(error_of(R"({"name": "Big Name", "template": "./toy", "suite": "quick"})"),

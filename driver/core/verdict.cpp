@@ -1,0 +1,119 @@
+#include "core/verdict.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/statistics.h"
+
+namespace attune {
+namespace {
+
+// Drift between two timings of one kernel, minutes apart; more would only cost challenges that end within noise.
+constexpr double kDriftMargin = 1.005;
+constexpr std::size_t kFewestRatios = 4;
+
+/// Log ratios of the pairs in which the same side went first: `parity` 0 or 1, as the order is swapped from pair to
+/// pair. The mean of both groups' estimates is free of linear drift and of any advantage of going first or second.
+std::vector<double> log_ratios(const PairedSamples& samples, std::size_t parity) {
+    std::vector<double> ratios;
+    for (std::size_t i = parity; i < std::min(samples.a_ms.size(), samples.b_ms.size()); i += 2) {
+        ratios.push_back(std::log(static_cast<double>(samples.a_ms[i]) / static_cast<double>(samples.b_ms[i])));
+    }
+    return ratios;
+}
+
+/// Weighted sum of trimmed means, with Welch and Satterthwaite's degrees of freedom.
+struct Estimate {
+    double log_ratio = 0.0;
+    double variance = 0.0;
+    double freedom = 1.0;
+};
+
+std::optional<Estimate> estimate(const std::vector<CasePairs>& pairs) {
+    std::array<double, kFamilies.size()> cases{};
+    for (const CasePairs& item : pairs)
+        cases[static_cast<std::size_t>(item.family)] += 1.0;
+    const auto families =
+        static_cast<double>(std::count_if(cases.begin(), cases.end(), [](double n) { return n > 0; }));
+    Estimate total;
+    double spread = 0.0;
+    for (const CasePairs& item : pairs) {
+        const double weight = 0.5 / (families * cases[static_cast<std::size_t>(item.family)]);
+        for (const std::size_t parity : {0U, 1U}) {
+            const std::vector<double> ratios = log_ratios(item.samples, parity);
+            if (ratios.size() < kFewestRatios) return std::nullopt;
+            const TrimmedMean mean = trimmed_mean(ratios);
+            const double variance = weight * weight * mean.variance;
+            total.log_ratio += weight * mean.mean;
+            total.variance += variance;
+            spread += variance * variance / mean.freedom;
+        }
+    }
+    if (spread > 0.0) total.freedom = total.variance * total.variance / spread;
+    return total;
+}
+
+}  // namespace
+
+FamilyTimes family_medians(const std::vector<CaseRecord>& cases) {
+    FamilyTimes result;
+    for (const Family family : kFamilies) {
+        std::vector<double> medians;
+        bool complete = true;
+        for (const CaseRecord& record : cases) {
+            if (record.family != family) continue;
+            complete = complete && record.cold_median_ms.has_value();
+            medians.push_back(record.cold_median_ms.value_or(0.0));
+        }
+        if (complete && !medians.empty()) result[static_cast<std::size_t>(family)] = median(medians);
+    }
+    return result;
+}
+
+std::optional<double> score_ms(const FamilyTimes& family_ms) {
+    double logs = 0.0;
+    for (const auto& time : family_ms) {
+        if (!time) return std::nullopt;
+        logs += std::log(*time);
+    }
+    return std::exp(logs / static_cast<double>(family_ms.size()));
+}
+
+double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_family_ms) {
+    FamilyTimes hopeful = family_ms;
+    for (std::size_t i = 0; i < hopeful.size(); ++i) {
+        if (!hopeful[i]) hopeful[i] = best_family_ms[i];
+    }
+    return score_ms(hopeful).value_or(0.0);
+}
+
+bool can_still_win(double bound_ms, double incumbent_ms) {
+    return bound_ms < incumbent_ms * kDriftMargin;
+}
+
+bool worth_a_challenge(double challenger_ms, double incumbent_ms) {
+    return challenger_ms < incumbent_ms * kDriftMargin;
+}
+
+PairedVerdict judge_pairs(const std::vector<CasePairs>& pairs, const MeasureSettings& settings) {
+    const std::optional<Estimate> found = estimate(pairs);
+    if (!found) return {1.0, 0.0, std::numeric_limits<double>::max(), false};
+    std::size_t taken = std::numeric_limits<std::size_t>::max();
+    for (const CasePairs& item : pairs)
+        taken = std::min(taken, item.samples.a_ms.size());
+    // Bonferroni over the looks: crude, but it holds whatever the dependence between looks.
+    const double look_share = std::min(1.0, static_cast<double>(settings.min_pairs) / settings.max_pairs);
+    const double tail = (1.0 - settings.confidence) / 2.0 * look_share;
+    const double error = std::sqrt(found->variance);
+    const double half_width = student_t_quantile(tail, found->freedom) * error;
+    PairedVerdict verdict{std::exp(found->log_ratio), std::exp(found->log_ratio - half_width),
+                          std::exp(found->log_ratio + half_width), false};
+    // Hopeless: were the truth two standard errors better than it looks, all pairs together would still not show it.
+    const double shrink = std::sqrt(std::min(1.0, static_cast<double>(taken) / settings.max_pairs));
+    const bool hopeless = found->log_ratio - 2.0 * error + half_width * shrink > 0.0;
+    verdict.decided = verdict.ratio_high < 1.0 || verdict.ratio_low > 1.0 || hopeless;
+    return verdict;
+}
+
+}  // namespace attune

@@ -1,0 +1,49 @@
+// Scores and verdicts: what a set of times is worth, whether a variant can still win, whether it has won. Pure.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/record.h"
+#include "core/study.h"
+
+namespace attune {
+
+/// Median over each family's cases of their cold medians, in ms; nothing for a family without cases or with a case not
+/// timed yet.
+[[nodiscard]] FamilyTimes family_medians(const std::vector<CaseRecord>& cases);
+
+/// Geometric mean of the three family medians; nothing while one is missing.
+[[nodiscard]] std::optional<double> score_ms(const FamilyTimes& family_ms);
+
+/// The score a variant would reach if each family not timed yet took the best time known for it; 0 when a family has
+/// neither.
+[[nodiscard]] double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_family_ms);
+
+/// Whether a variant whose score is at least `bound_ms` can beat the incumbent. Its times and the incumbent's were
+/// taken minutes apart, so a small share above still can.
+[[nodiscard]] bool can_still_win(double bound_ms, double incumbent_ms);
+
+/// Whether a fully timed variant is near enough to the incumbent to be timed in alternation with it.
+[[nodiscard]] bool worth_a_challenge(double challenger_ms, double incumbent_ms);
+
+/// Alternating times of challenger (a) and incumbent (b) on one case, all rounds so far.
+struct CasePairs {
+    Family family = Family::sliding_window;
+    PairedSamples samples;
+};
+
+/// Challenger over incumbent: below 1 is a gain.
+struct PairedVerdict {
+    double ratio = 1.0;  ///< geometric mean over families of the geometric mean over their cases
+    double ratio_low = 0.0;
+    double ratio_high = 0.0;  ///< the interval holds at the study's confidence over all rounds together
+    bool decided = false;     ///< the interval excludes 1, or the remaining rounds cannot make it do so
+};
+
+/// Judges what has been sampled so far. It may be asked after every round of `settings.min_pairs` pairs up to
+/// `settings.max_pairs`: each look spends its share of the error, so that repeated looking does not add false keeps.
+/// The challenger has won when `ratio_high` < 1.
+[[nodiscard]] PairedVerdict judge_pairs(const std::vector<CasePairs>& pairs, const MeasureSettings& settings);
+
+}  // namespace attune

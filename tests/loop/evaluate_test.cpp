@@ -1,0 +1,127 @@
+#include "loop/evaluate.h"
+
+#include <gmock/gmock.h>
+
+#include "loop/fakes.h"
+
+namespace attune {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Behaviour;
+using testing::FakeDevice;
+using testing::Knobs;
+
+Suite three_cases() {
+    Suite suite{"three", {}};
+    for (const Family family : kFamilies) {
+        CaseSpec spec;
+        spec.case_id = std::string(to_string(family));
+        spec.family = family;
+        spec.t_max = 128;
+        suite.cases.push_back(spec);
+    }
+    return suite;
+}
+
+Variant variant(int a) {
+    Variant variant;
+    variant.artifact.path = "static constexpr int a = " + std::to_string(a) + ";";
+    return variant;
+}
+
+class EvaluateTest : public ::testing::Test {
+  protected:
+    Evaluation evaluate(int a, std::optional<int> incumbent = std::nullopt) {
+        if (!device_) {
+            device_ = std::make_unique<FakeDevice>(behaviour_);
+            evaluator_ = std::make_unique<Evaluator>(*device_, suite_, settings_, FamilyTimes{});
+        }
+        Experiment experiment;
+        experiment.variant = variant(a);
+        if (incumbent) experiment.incumbent = Incumbent{*incumbent + 1, variant(*incumbent)};
+        experiment.fresh_draw = 1000;
+        return evaluator_->evaluate(experiment);
+    }
+
+    Suite suite_ = three_cases();
+    MeasureSettings settings_;
+    Behaviour behaviour_{.latency_ms = [](const Knobs& knobs) { return static_cast<double>(knobs.at("a")); }};
+    std::unique_ptr<FakeDevice> device_;
+    std::unique_ptr<Evaluator> evaluator_;
+};
+
+TEST_F(EvaluateTest, TheFirstCorrectVariantIsKept) {
+    const Evaluation evaluation = evaluate(4);
+    EXPECT_EQ(evaluation.status, Status::keep);
+    EXPECT_EQ(evaluation.outcome, Outcome::ok);
+    EXPECT_DOUBLE_EQ(*evaluation.geomean_ms, 4.0);
+    EXPECT_EQ(evaluation.robust, true);
+    EXPECT_EQ(evaluation.stresses.size(), kStresses.size() * suite_.cases.size());
+    EXPECT_TRUE(evaluation.used_fresh_draw);
+}
+
+TEST_F(EvaluateTest, AFasterVariantIsKeptWithItsInterval) {
+    behaviour_.noise = 0.01;
+    const Evaluation evaluation = evaluate(4, 5);
+    EXPECT_EQ(evaluation.status, Status::keep);
+    ASSERT_TRUE(evaluation.pair);
+    EXPECT_NEAR(evaluation.pair->ratio, 0.8, 0.01);
+    EXPECT_LT(evaluation.pair->ratio_high, 1.0);
+    EXPECT_EQ(evaluation.pair->incumbent_iter, 6);
+}
+
+TEST_F(EvaluateTest, TheSameSpeedIsWithinNoise) {
+    behaviour_.noise = 0.01;
+    behaviour_.latency_ms = [](const Knobs&) { return 1.0; };
+    const Evaluation evaluation = evaluate(4, 5);
+    EXPECT_EQ(evaluation.status, Status::discard);
+    EXPECT_EQ(evaluation.outcome, Outcome::ok);
+    EXPECT_THAT(evaluation.note, HasSubstr("within noise"));
+    ASSERT_TRUE(evaluation.pair);
+    EXPECT_GT(evaluation.pair->ratio_high, 1.0);
+}
+
+TEST_F(EvaluateTest, AHopelessVariantIsPrunedAfterItsFirstFamily) {
+    const Evaluation evaluation = evaluate(9, 2);
+    EXPECT_EQ(evaluation.status, Status::discard);
+    EXPECT_EQ(evaluation.outcome, Outcome::pruned);
+    EXPECT_FALSE(evaluation.geomean_ms);
+    EXPECT_TRUE(evaluation.bound_ms);
+    EXPECT_TRUE(evaluation.family_ms[0]);
+    EXPECT_FALSE(evaluation.family_ms[1]);
+}
+
+TEST_F(EvaluateTest, AWrongResultIsACrashThatNamesTheCase) {
+    behaviour_.correct = [](const Knobs&, Draw draw) { return draw.index != 0; };
+    const Evaluation evaluation = evaluate(4);
+    EXPECT_EQ(evaluation.status, Status::crash);
+    EXPECT_EQ(evaluation.outcome, Outcome::incorrect);
+    EXPECT_THAT(evaluation.diagnostics, HasSubstr("sliding_window, draw 0: the double says no"));
+    EXPECT_FALSE(evaluation.geomean_ms);
+}
+
+TEST_F(EvaluateTest, RightOnKnownDrawsButWrongOnFreshOnesIsNotKept) {
+    behaviour_.correct = [](const Knobs&, Draw draw) { return draw.index != 1000; };
+    const Evaluation evaluation = evaluate(4, 5);
+    EXPECT_EQ(evaluation.status, Status::crash);
+    EXPECT_EQ(evaluation.outcome, Outcome::incorrect);
+}
+
+TEST_F(EvaluateTest, AFailedStressOnlyCostsRobustness) {
+    behaviour_.correct = [](const Knobs&, Draw draw) { return draw.stress != Stress::peaked; };
+    const Evaluation evaluation = evaluate(4);
+    EXPECT_EQ(evaluation.status, Status::keep);
+    EXPECT_EQ(evaluation.robust, false);
+}
+
+TEST_F(EvaluateTest, AnIncumbentIsTimedOnThisVeryDevice) {
+    // The incumbent's own time decides what is worth a challenge, not a score some other device once wrote down.
+    behaviour_.latency_ms = [](const Knobs& knobs) { return knobs.at("a") == 5 ? 3.0 : 4.0; };
+    const Evaluation evaluation = evaluate(4, 5);
+    EXPECT_EQ(evaluation.status, Status::discard);
+    EXPECT_FALSE(evaluation.pair);
+}
+
+}  // namespace
+}  // namespace attune

@@ -1,0 +1,253 @@
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "config/template.h"
+#include "core/temp_folder.h"
+#include "loop/coordinator.h"
+#include "loop/fakes.h"
+
+namespace attune {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Behaviour;
+using testing::FakeCompiler;
+using testing::FakeDevice;
+using testing::Knobs;
+
+class Watcher : public LoopObserver {
+  public:
+    void on_iteration(std::int64_t iter, const IterationRecord& record, const LoopProgress&) override {
+        records[iter] = record;
+        if (stop && iter >= stop_after) *stop = true;
+    }
+    void on_tick(const LoopProgress&) override {}
+    void on_message(const std::string& message) override { messages += message + "\n"; }
+
+    std::map<std::int64_t, IterationRecord> records;
+    std::string messages;
+    std::atomic<bool>* stop = nullptr;
+    std::int64_t stop_after = 0;
+};
+
+class LoopTest : public ::testing::Test {
+  protected:
+    LoopTest() : toy_(load_template(ATTUNE_SOURCE_DIR "/tests/loop/data/toy")), space_(toy_.space(target_facts_)) {
+        study_.name = "toy";
+        study_.template_name = "toy";
+        study_.suite.name = "three";
+        for (const Family family : kFamilies) {
+            CaseSpec spec;
+            spec.case_id = std::string(to_string(family));
+            spec.family = family;
+            spec.t_max = 256;
+            spec.window_blocks = 1;
+            spec.seed = 7;
+            study_.suite.cases.push_back(spec);
+        }
+    }
+
+    LoopEnd run(const LoopLimits& limits, const std::string& strategy = "exhaustive", std::size_t devices = 1) {
+        LoopSetup setup{.study = study_, .kernel_template = toy_, .space = space_};
+        for (std::size_t i = 0; i < devices; ++i) {
+            setup.devices.push_back(make_device(i));
+        }
+        setup.make_compiler = [this] { return std::make_unique<FakeCompiler>(behaviour_); };
+        setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "record"); };
+        setup.compile_workers = 3;
+        setup.boot_id = boot_id_;
+        setup.study_file = "toy.json";
+        setup.strategy_name = strategy;
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        const auto search = make_strategy(strategy, space_, 1);
+        watcher_.stop = &stop_;
+        return run_loop(std::move(setup), store, *search, limits, stop_, watcher_);
+    }
+
+    virtual std::unique_ptr<Device> make_device(std::size_t index) {
+        return std::make_unique<FakeDevice>(behaviour_, "double-" + std::to_string(index));
+    }
+
+    std::vector<IterationRow> rows() {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        return store.iterations();
+    }
+
+    void expect_each_once(std::size_t expected) {
+        std::set<std::string> seen;
+        std::int64_t next = 1;
+        for (const IterationRow& row : rows()) {
+            EXPECT_EQ(row.iter, next++);
+            EXPECT_TRUE(seen.insert(row.params).second) << row.params << " was measured twice";
+        }
+        EXPECT_EQ(seen.size(), expected);
+    }
+
+    TempFolder folder_;
+    TargetFacts target_facts_ = [] {
+        TargetFacts facts;
+        facts.kind = DeviceKind::cpu;
+        facts.arch = 0;
+        facts.arch_name = "native";
+        return facts;
+    }();
+    KernelTemplate toy_;
+    Space space_;
+    Study study_;
+    Behaviour behaviour_{.latency_ms = [](const Knobs& knobs) {
+        const double a = knobs.at("a") - 3.0;
+        return 1.0 + 0.1 * a * a + 0.05 * knobs.at("b");
+    }};
+    std::string boot_id_ = "this-boot";
+    std::atomic<bool> stop_{false};
+    Watcher watcher_;
+};
+
+TEST_F(LoopTest, ExhaustsTheSpaceAndFindsItsBest) {
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    const auto all = rows();
+    EXPECT_EQ(all.front().params, "a=5,b=0");
+    EXPECT_EQ(all.front().description, "baseline");
+    const auto best = std::find_if(all.rbegin(), all.rend(), [](const auto& row) { return row.status == Status::keep; });
+    EXPECT_EQ(best->params, "a=3,b=0");
+    EXPECT_LT(*best->delta_ms, 0.0);
+}
+
+TEST_F(LoopTest, MaxItersCountsThisRunAndTheNextRunGoesOn) {
+    EXPECT_EQ(run({.max_iters = 7, .hours = {}}), LoopEnd::limit_reached);
+    expect_each_once(7);
+    EXPECT_EQ(run({.max_iters = 5, .hours = {}}, "random"), LoopEnd::limit_reached);
+    expect_each_once(12);
+    EXPECT_EQ(run({}, "hill_climb"), LoopEnd::exhausted);
+    expect_each_once(40);
+}
+
+TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
+    behaviour_.compile = [](const Knobs& knobs) -> std::optional<Failure> {
+        if (knobs.at("a") == 1) return Failure{Outcome::compile_error, "error: a is 1\nmore"};
+        return std::nullopt;
+    };
+    behaviour_.launch = [](const Knobs& knobs) -> std::optional<Failure> {
+        if (knobs.at("a") == 2) return Failure{Outcome::crash, "illegal address"};
+        return std::nullopt;
+    };
+    behaviour_.correct = [](const Knobs& knobs, Draw) { return knobs.at("b") != 3; };
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows()) {
+        const bool a1 = row.params.starts_with("a=1,");
+        const bool a2 = row.params.starts_with("a=2,");
+        const bool b3 = row.params.ends_with("b=3");
+        EXPECT_EQ(row.status == Status::crash, a1 || a2 || b3) << row.params;
+        if (a1) {
+            EXPECT_EQ(row.outcome, Outcome::compile_error);
+            EXPECT_THAT(row.description, HasSubstr("compile_error: error: a is 1"));
+        } else if (a2) {
+            EXPECT_EQ(row.outcome, Outcome::crash);
+        } else if (b3) {
+            EXPECT_EQ(row.outcome, Outcome::incorrect);
+        }
+    }
+    EXPECT_THAT(watcher_.records.at(2).reproduce, HasSubstr("attune try toy.json --set a="));
+}
+
+TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
+    watcher_.stop_after = 9;
+    EXPECT_EQ(run({}), LoopEnd::stopped);
+    const std::size_t done = rows().size();
+    EXPECT_GE(done, 9U);
+    stop_ = false;
+    watcher_.stop_after = 1000;
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+}
+
+TEST_F(LoopTest, AnInterruptedCandidateIsTriedAgainUnlessTheMachineWentDown) {
+    {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        store.begin("a=0,b=0", "this-boot");
+        store.begin("a=0,b=1", "an-earlier-boot");
+    }
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows()) {
+        if (row.params == "a=0,b=0") {
+            EXPECT_NE(row.outcome, Outcome::crash);
+        }
+        if (row.params == "a=0,b=1") {
+            EXPECT_EQ(row.outcome, Outcome::crash);
+            EXPECT_THAT(row.description, HasSubstr("the machine went down"));
+        }
+    }
+}
+
+TEST_F(LoopTest, SeveralDevicesShareTheWork) {
+    behaviour_.launch = [](const Knobs&) -> std::optional<Failure> {
+        std::this_thread::sleep_for(std::chrono::milliseconds(3));
+        return std::nullopt;
+    };
+    EXPECT_EQ(run({}, "random", 3), LoopEnd::exhausted);
+    expect_each_once(40);
+    std::set<std::string> devices;
+    for (const IterationRow& row : rows()) devices.insert(row.device_uuid);
+    EXPECT_EQ(devices.size(), 3U);
+}
+
+TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
+    EXPECT_EQ(run({.max_iters = 3, .hours = {}}), LoopEnd::limit_reached);
+    // Somebody edits the template: what was measured before is another kernel now.
+    TempFolder edited;
+    std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", edited.path(), std::filesystem::copy_options::recursive);
+    std::ofstream(edited.path() / "kernel.cpp", std::ios::app) << "// edited\n";
+    toy_ = load_template(edited.path());
+    EXPECT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
+    const auto all = rows();
+    ASSERT_EQ(all.size(), 5U);
+    EXPECT_NE(all[0].template_hash, all[4].template_hash);
+}
+
+class LosingDeviceTest : public LoopTest {
+  protected:
+    class LosingDevice : public FakeDevice {
+      public:
+        using FakeDevice::FakeDevice;
+        Result<bool> load(Slot slot, const Variant& variant) override {
+            if (loads >= 4) throw EnvironmentError("fell off the bus");
+            return FakeDevice::load(slot, variant);
+        }
+    };
+    std::unique_ptr<Device> make_device(std::size_t index) override {
+        if (index == 0) return std::make_unique<LosingDevice>(behaviour_, "losing");
+        return LoopTest::make_device(index);
+    }
+};
+
+TEST_F(LosingDeviceTest, TheSweepGoesOnWithTheRest) {
+    EXPECT_EQ(run({}, "exhaustive", 2), LoopEnd::exhausted);
+    expect_each_once(40);
+    EXPECT_THAT(watcher_.messages, HasSubstr("fell off the bus"));
+}
+
+TEST_F(LosingDeviceTest, WithoutAnyDeviceItStopsWithTheReason) {
+    EXPECT_THROW(
+        {
+            try {
+                (void)run({}, "exhaustive", 1);
+            } catch (const EnvironmentError& error) {
+                EXPECT_STREQ(error.what(), "fell off the bus");
+                throw;
+            }
+        },
+        EnvironmentError);
+    EXPECT_GE(rows().size(), 3U);
+}
+
+}  // namespace
+}  // namespace attune

@@ -1,0 +1,26 @@
+// The C++ compiler of the machine the CPU device runs on.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace attune::cpu {
+
+struct SystemCompiler {
+    std::string program;               ///< as looked up in PATH
+    std::string version;               ///< first line of --version
+    std::vector<std::string> options;  ///< everything but input and output
+};
+
+/// The first of `preferred` ($CXX, may be empty), c++, g++ and clang++ that builds a shared object with OpenMP, tried
+/// in `scratch`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what to do.
+[[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& scratch);
+
+/// The same for `attune doctor`.
+[[nodiscard]] Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& scratch);
+
+}  // namespace attune::cpu

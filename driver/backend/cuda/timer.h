@@ -1,0 +1,45 @@
+// GPU time of calls, by events.
+//
+// An interval must hold the call and nothing of the host. So the host enqueues a whole batch (flush, event, call, event,
+// flush, ...) behind a kernel that merely spins, and where the GPU caught up with the host before the batch was complete,
+// the batch is taken again behind a longer spin.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/cuda/loaded_variant.h"
+
+namespace attune::cuda {
+
+/// State of the L2 cache before each call.
+enum class CacheState { cold, warm };
+
+class Timer {
+  public:
+    /// `l2_bytes`: size of the cache to flush.
+    Timer(DriverPtr api, const DeviceKernels& kernels, CUstream stream, std::size_t l2_bytes);
+
+    /// Runs `call` `count` times untimed.
+    CudaStatus warm_up(const PreparedCall& call, int count) const;
+    /// Appends the latency of each call to `milliseconds`, in order. Cold: the cache is flushed before each, outside the
+    /// interval. Warm: back to back, the first of each batch after an untimed one.
+    CudaStatus measure(std::span<const PreparedCall* const> calls, CacheState cache, std::vector<float>& milliseconds);
+
+  private:
+    CudaStatus batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& host_was_ahead);
+    CudaStatus read(std::size_t count, std::vector<float>& milliseconds) const;
+    CudaStatus flush();
+
+    DriverPtr api_;
+    const DeviceKernels& kernels_;
+    CUstream stream_;
+    DeviceBuffer flush_memory_;
+    std::vector<Event> starts_;
+    std::vector<Event> stops_;
+    std::uint64_t spin_ns_per_call_;
+    unsigned salt_ = 0;
+};
+
+}  // namespace attune::cuda

@@ -48,7 +48,8 @@ attune::CliContext surroundings() {
     context.cache_dir = cache_dir();
     const std::string database = environment("ATTUNE_DB");
     context.default_db = database.empty() ? "results/attune.db" : database;
-    context.cuda_library_path = environment("ATTUNE_CUDA_PATH");
+    context.nvrtc_path = environment("ATTUNE_NVRTC");
+    context.home = environment("HOME");
     context.cxx = environment("CXX");
     return context;
 }

@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <numeric>
 
 #include "backend/cpu/cpu_compiler.h"
 #include "backend/cpu/cpu_device.h"
+#include "backend/cpu/system_compiler.h"
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/nvrtc_compiler.h"
 #include "core/error.h"
+#include "version.h"
 
 namespace attune {
 namespace {
@@ -28,8 +32,15 @@ std::vector<int> parse_ordinals(std::string_view list) {
     return ordinals;
 }
 
-DeviceChoice choose_cuda(const std::string& text, const CliContext& context) {
-    const int count = cuda_device_count(context);
+LibrarySearch cuda_search(const CliContext& context) {
+    LibrarySearch search;
+    if (!context.nvrtc_path.empty()) search.nvrtc = {context.nvrtc_path};
+    search.home = context.home;
+    return search;
+}
+
+DeviceChoice choose_cuda(const std::string& text) {
+    const int count = cuda_device_count();
     if (count == 0) {
         throw EnvironmentError(fmt::format("--device {}: no usable CUDA GPU here; `attune doctor` says what is missing, "
                                            "and --device cpu needs none",
@@ -57,11 +68,39 @@ std::vector<std::string> worker_arguments(const char* role, DeviceKind kind) {
 }  // namespace
 
 DeviceKind usual_device(const CliContext& context) {
-    return cuda_device_count(context) > 0 ? DeviceKind::cuda : DeviceKind::cpu;
+    const std::vector<Capability> cuda = cuda_capabilities(cuda_search(context));
+    const bool all = std::all_of(cuda.begin(), cuda.end(), [](const Capability& item) { return item.available; });
+    return all && cuda_device_count() > 0 ? DeviceKind::cuda : DeviceKind::cpu;
 }
 
-DeviceChoice choose_devices(const std::string& text, DeviceKind wanted, const CliContext& context) {
-    const bool is_cuda = text == "cuda" || text == "cuda:all" || (text.starts_with("cuda:") && !parse_ordinals(std::string_view(text).substr(5)).empty());
+std::vector<Capability> capabilities(const CliContext& context) {
+    std::vector<Capability> found = cuda_capabilities(cuda_search(context));
+    found.push_back(cpu::cpu_compiler_capability(context.cxx, context.cache_dir));
+    return found;
+}
+
+std::unique_ptr<Compiler> make_compiler(DeviceKind kind, const CliContext& context) {
+    ArtifactCache cache(context.cache_dir);
+    if (kind == DeviceKind::cuda) return std::make_unique<NvrtcCompiler>(cuda_search(context), std::move(cache));
+    return std::make_unique<CpuCompiler>(std::move(cache), context.cxx);
+}
+
+ServedDevice make_device(DeviceKind kind, int ordinal, const CliContext& context) {
+    if (kind == DeviceKind::cuda) {
+        auto device = std::make_unique<CudaDevice>(CudaDeviceOptions{ordinal, cuda_search(context), kVersion},
+                                                   ArtifactCache(context.cache_dir));
+        const CudaDevice& seen = *device;
+        return {std::move(device), [&seen] { return seen.poisoned(); }};
+    }
+    CpuDeviceOptions options;
+    options.compiler = context.cxx;
+    options.attune_version = kVersion;
+    return {std::make_unique<CpuDevice>(std::move(options)), [] { return false; }};
+}
+
+DeviceChoice choose_devices(const std::string& text, DeviceKind wanted) {
+    const bool is_cuda = text == "cuda" || text == "cuda:all" ||
+                         (text.starts_with("cuda:") && !parse_ordinals(std::string_view(text).substr(5)).empty());
     if (!is_cuda && text != "cpu" && text != "auto") {
         throw InputError(fmt::format("--device {}: write auto, cpu, cuda, cuda:0,1 or cuda:all", text));
     }
@@ -70,7 +109,7 @@ DeviceChoice choose_devices(const std::string& text, DeviceKind wanted, const Cl
                                      kind_name(wanted)));
     }
     if (wanted == DeviceKind::cpu) return {DeviceKind::cpu, {0}};
-    return choose_cuda(text == "auto" ? "cuda" : text, context);
+    return choose_cuda(text == "auto" ? "cuda" : text);
 }
 
 std::unique_ptr<Compiler> start_compiler(DeviceKind kind, const CliContext& context, const MeasureSettings& settings) {

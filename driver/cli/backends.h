@@ -13,12 +13,8 @@
 
 namespace attune {
 
-/// Whether this binary was built with CUDA headers.
-[[nodiscard]] bool cuda_backend_built();
 /// What this machine offers, for `doctor`.
 [[nodiscard]] std::vector<Capability> capabilities(const CliContext& context);
-/// GPUs the driver shows; 0 without driver.
-[[nodiscard]] int cuda_device_count(const CliContext& context);
 
 /// The real things, inside a worker process.
 [[nodiscard]] std::unique_ptr<Compiler> make_compiler(DeviceKind kind, const CliContext& context);
@@ -39,7 +35,7 @@ struct DeviceChoice {
 /// `auto`, `cpu`, `cuda`, `cuda:all`, `cuda:0,1`; `wanted` is the kind the study's template runs on, which decides
 /// `auto`. InputError for other words or a kind the template does not run on; EnvironmentError when there is no such
 /// device here.
-[[nodiscard]] DeviceChoice choose_devices(const std::string& text, DeviceKind wanted, const CliContext& context);
+[[nodiscard]] DeviceChoice choose_devices(const std::string& text, DeviceKind wanted);
 
 /// What `auto` is on this machine: cuda when a GPU, its driver and NVRTC are there.
 [[nodiscard]] DeviceKind usual_device(const CliContext& context);

@@ -20,7 +20,8 @@ struct CliContext {
     std::filesystem::path share_dir{};   ///< holds kernel_templates/ and configs/
     std::filesystem::path cache_dir{};   ///< compiled variants
     std::filesystem::path default_db{};  ///< results/attune.db unless ATTUNE_DB says otherwise
-    std::string cuda_library_path{};     ///< ATTUNE_CUDA_PATH: where to look for NVRTC before anywhere else
+    std::string nvrtc_path{};          ///< ATTUNE_NVRTC: the NVRTC to use instead of searching
+    std::filesystem::path home{};      ///< HOME, for libraries a user installed
     std::string cxx{};                   ///< CXX: the system compiler to prefer
 };
 

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "cli/backends.h"
+#include "backend/cuda/cuda_backend.h"
 #include "core/error.h"
 #include "version.h"
 

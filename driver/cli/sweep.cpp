@@ -76,7 +76,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     const KernelTemplate kernel_template =
         load_template(options.edited_template.value_or(study.template_folder)).restricted(study.space);
 
-    const DeviceChoice choice = choose_devices(options.device, kernel_template.device(), context);
+    const DeviceChoice choice = choose_devices(options.device, kernel_template.device());
     auto devices = start_devices(choice, study, context);
     const TargetFacts target = devices.front()->target();
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) {

@@ -8,19 +8,28 @@ using Bf16 = unsigned short;
 
 ATTUNE_DEVICE U32 shared_address(const void* pointer) { return static_cast<U32>(__cvta_generic_to_shared(pointer)); }
 
-/// Starts copying 16 bytes to shared memory; only the first `valid_bytes` (0 or 16) are read, the rest become zero.
-/// `kL2Bytes` (0, 128, 256) asks the L2 cache to fetch that much around the address.
-template <int kL2Bytes>
-ATTUNE_DEVICE void copy_async(U32 to, const void* from, int valid_bytes) {
+/// Starts copying 16 bytes to shared memory. Both addresses take their constant part as an immediate; the L2 cache is
+/// asked to fetch `kL2Bytes` (0, 128, 256) around the source.
+template <int kToOffset, int kFromOffset, int kL2Bytes>
+ATTUNE_DEVICE void copy_async(U32 to, const void* from) {
     if constexpr (kL2Bytes == 256) {
-        asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid_bytes)
+        asm volatile("cp.async.cg.shared.global.L2::256B [%0 + %2], [%1 + %3], 16;" ::"r"(to), "l"(from),
+                     "n"(kToOffset), "n"(kFromOffset)
                      : "memory");
     } else if constexpr (kL2Bytes == 128) {
-        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid_bytes)
+        asm volatile("cp.async.cg.shared.global.L2::128B [%0 + %2], [%1 + %3], 16;" ::"r"(to), "l"(from),
+                     "n"(kToOffset), "n"(kFromOffset)
                      : "memory");
     } else {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid_bytes) : "memory");
+        asm volatile("cp.async.cg.shared.global [%0 + %2], [%1 + %3], 16;" ::"r"(to), "l"(from), "n"(kToOffset),
+                     "n"(kFromOffset)
+                     : "memory");
     }
+}
+
+/// The same, or 16 zero bytes where not `valid`.
+ATTUNE_DEVICE void copy_async_or_zero(U32 to, const void* from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
 
 ATTUNE_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

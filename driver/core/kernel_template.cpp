@@ -276,6 +276,9 @@ DeviceKind KernelTemplate::device() const {
 const std::string& KernelTemplate::main_source() const {
     return impl_->spec.source;
 }
+const TemplateSpec& KernelTemplate::spec() const {
+    return impl_->spec;
+}
 const std::vector<Parameter>& KernelTemplate::parameters() const {
     return impl_->parameters;
 }

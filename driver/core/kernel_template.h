@@ -30,6 +30,7 @@ class KernelTemplate {
     [[nodiscard]] const std::string& name() const;
     [[nodiscard]] DeviceKind device() const;
     [[nodiscard]] const std::string& main_source() const;  ///< name of the file to compile
+    [[nodiscard]] const TemplateSpec& spec() const;        ///< as written: its expressions are text
     [[nodiscard]] const std::vector<Parameter>& parameters() const;
     /// Whether the template runs on `target` at all; otherwise the reason, for one line of an error.
     [[nodiscard]] std::string unsupported_reason(const TargetFacts& target) const;

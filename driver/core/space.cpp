@@ -57,7 +57,17 @@ Space::Space(std::vector<Parameter> parameters, Legality legal)
     }
 }
 
+Space Space::of_members(std::vector<Parameter> parameters, std::vector<std::uint64_t> ranks) {
+    Space space(std::move(parameters), nullptr);
+    std::sort(ranks.begin(), ranks.end());
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    space.members_ = std::move(ranks);
+    space.listed_ = true;
+    return space;
+}
+
 bool Space::legal(const Candidate& candidate) const {
+    if (listed_) return std::binary_search(members_.begin(), members_.end(), index_of(candidate));
     return legal_(candidate);
 }
 
@@ -93,6 +103,7 @@ Candidate Space::defaults() const {
 }
 
 std::optional<std::uint64_t> Space::count_legal(std::uint64_t limit) const {
+    if (listed_) return members_.size();
     if (combinations_ > limit) return std::nullopt;
     std::uint64_t count = 0;
     Candidate candidate;
@@ -110,11 +121,21 @@ std::vector<Candidate> Space::neighbours(const Candidate& from) const {
         for (std::size_t choice = 0; choice < parameters_[i].values.size(); ++choice) {
             if (choice == from.choice[i]) continue;
             next.choice[i] = static_cast<std::uint16_t>(choice);
-            if (legal_(next)) result.push_back(next);
+            if (legal(next)) result.push_back(next);
         }
         next.choice[i] = from.choice[i];
     }
     return result;
+}
+
+Space shard(const Space& space, std::uint64_t index, std::uint64_t count) {
+    return {space.parameters(), [&space, index, count](const Candidate& candidate) {
+                // splitmix64 of the rank: neighbouring candidates land in different parts.
+                std::uint64_t hash = space.index_of(candidate) + 0x9E3779B97F4A7C15;
+                hash = (hash ^ (hash >> 30U)) * 0xBF58476D1CE4E5B9;
+                hash = (hash ^ (hash >> 27U)) * 0x94D049BB133111EB;
+                return (hash ^ (hash >> 31U)) % count == index && space.legal(candidate);
+            }};
 }
 
 std::string Space::describe(const Candidate& candidate) const {

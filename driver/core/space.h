@@ -44,6 +44,8 @@ class Space {
     using Legality = std::function<bool(const Candidate&)>;
 
     Space(std::vector<Parameter> parameters, Legality legal);
+    /// A space given by the ranks of its legal candidates, in any order: what a study has recorded.
+    [[nodiscard]] static Space of_members(std::vector<Parameter> parameters, std::vector<std::uint64_t> ranks);
 
     [[nodiscard]] const std::vector<Parameter>& parameters() const { return parameters_; }
     /// Combinations before constraints. Throws InputError at construction when it would exceed 2^63.
@@ -53,9 +55,14 @@ class Space {
     [[nodiscard]] Candidate at(std::uint64_t index) const;
     void at(std::uint64_t index, Candidate& candidate) const;  ///< the same without allocating
     [[nodiscard]] std::uint64_t index_of(const Candidate& candidate) const;
+    /// Walking `visit(0)` to `visit(extent() - 1)` meets every legal candidate once, and illegal ones in between unless
+    /// the members are listed. Writes to `candidate` rather than allocating.
+    [[nodiscard]] std::uint64_t extent() const { return listed_ ? members_.size() : combinations_; }
+    void visit(std::uint64_t position, Candidate& candidate) const { at(listed_ ? members_[position] : position, candidate); }
+
     /// All parameters at their defaults; not necessarily legal.
     [[nodiscard]] Candidate defaults() const;
-    /// Legal candidates, counted exactly when the product is at most `limit`, otherwise nothing.
+    /// Legal candidates, counted exactly when the extent is at most `limit`, otherwise nothing.
     [[nodiscard]] std::optional<std::uint64_t> count_legal(std::uint64_t limit) const;
     /// Legal candidates that differ from `from` in exactly one parameter.
     [[nodiscard]] std::vector<Candidate> neighbours(const Candidate& from) const;
@@ -69,6 +76,12 @@ class Space {
     std::vector<Parameter> parameters_;
     Legality legal_;
     std::uint64_t combinations_ = 0;
+    bool listed_ = false;
+    std::vector<std::uint64_t> members_;  ///< sorted ranks
 };
+
+/// The part `index` of `count` of a space: every legal candidate is in exactly one part, whatever the machine. `space`
+/// must outlive the part.
+[[nodiscard]] Space shard(const Space& space, std::uint64_t index, std::uint64_t count);
 
 }  // namespace attune

@@ -40,7 +40,8 @@ struct Proposal {
 };
 
 /// Strategies see a space and outcomes, nothing else. `ask` may be called several times before the next `tell`; it
-/// never proposes an illegal candidate nor one it has proposed or been told before. Same seed, same calls, same answers.
+/// never proposes an illegal candidate nor one it has proposed or been told before. Same seed, same calls, same
+/// answers.
 class Strategy {
   public:
     virtual ~Strategy() = default;

@@ -1,0 +1,32 @@
+// Every legal candidate, in the order of the parameters.
+#include "search/guarded_strategy.h"
+#include "search/strategies.h"
+
+namespace attune {
+namespace {
+
+class Exhaustive final : public GuardedStrategy {
+  public:
+    Exhaustive(const Space& space, std::uint64_t seed) : GuardedStrategy(space, seed) {}
+
+  private:
+    std::optional<Proposal> propose() override {
+        Candidate candidate;
+        while (position_ < space().extent()) {
+            space().visit(position_++, candidate);
+            if (available(candidate)) return Proposal{candidate, "next in order"};
+        }
+        return std::nullopt;
+    }
+    void learn(const Trial& /*trial*/) override {}
+
+    std::uint64_t position_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_exhaustive(const Space& space, std::uint64_t seed) {
+    return std::make_unique<Exhaustive>(space, seed);
+}
+
+}  // namespace attune

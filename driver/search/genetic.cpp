@@ -1,0 +1,70 @@
+// A steady-state genetic algorithm: children of two good candidates replace the worst.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "search/guarded_strategy.h"
+#include "search/strategies.h"
+
+namespace attune {
+namespace {
+
+constexpr std::size_t kPopulation = 20;
+constexpr double kMutations = 1.2;  ///< expected mutated parameters a child
+
+class Genetic final : public GuardedStrategy {
+  public:
+    Genetic(const Space& space, std::uint64_t seed) : GuardedStrategy(space, seed) {}
+
+  private:
+    struct Member {
+        Candidate candidate;
+        double level;
+    };
+
+    std::optional<Proposal> propose() override {
+        if (founders_ < kPopulation || population_.size() < 2) {
+            ++founders_;
+            return random_proposal("founder of the population");
+        }
+        const Candidate& mother = parent();
+        const Candidate& father = parent();
+        Candidate child = mother;
+        const double rate = kMutations / static_cast<double>(child.choice.size());
+        for (std::size_t i = 0; i < child.choice.size(); ++i) {
+            if (random().below(2) == 0) child.choice[i] = father.choice[i];
+            if (random().unit() < rate) {
+                child.choice[i] = static_cast<std::uint16_t>(random().below(space().parameters()[i].values.size()));
+            }
+        }
+        return Proposal{child, fmt::format("{}: child of two of the best {}", change_text(space(), mother, child),
+                                           population_.size())};
+    }
+
+    /// The better of two random members.
+    const Candidate& parent() {
+        const std::size_t a = random().below(population_.size());
+        const std::size_t b = random().below(population_.size());
+        return population_[std::min(a, b)].candidate;
+    }
+
+    void learn(const Trial& trial) override {
+        const std::optional<double> level = log_score(trial);
+        if (!level) return;
+        const auto place = std::upper_bound(population_.begin(), population_.end(), *level,
+                                            [](double value, const Member& member) { return value < member.level; });
+        population_.insert(place, {trial.candidate, *level});
+        if (population_.size() > kPopulation) population_.pop_back();
+    }
+
+    std::vector<Member> population_;  ///< best first
+    std::size_t founders_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_genetic(const Space& space, std::uint64_t seed) {
+    return std::make_unique<Genetic>(space, seed);
+}
+
+}  // namespace attune

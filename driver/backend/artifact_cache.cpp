@@ -96,6 +96,13 @@ void remove_stale(const fs::path& scratch) {
 
 }  // namespace
 
+TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
+    make_directories(parent);
+    std::string pattern = (parent / "XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) fail(parent, "make a folder in", errno);
+    return TemporaryDirectory(pattern);
+}
+
 TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
     if (this != &other) {
         remove();
@@ -121,9 +128,7 @@ fs::path ArtifactCache::entry_path(std::string_view key) const {
 }
 
 TemporaryDirectory ArtifactCache::scratch() const {
-    std::string pattern = (root_ / kScratchFolder / "XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) fail(root_ / kScratchFolder, "make a folder in", errno);
-    return TemporaryDirectory(pattern);
+    return TemporaryDirectory::make(root_ / kScratchFolder);
 }
 
 std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const {

@@ -22,7 +22,8 @@ namespace attune {
 /// Owns a directory that is removed with all it holds.
 class TemporaryDirectory {
   public:
-    explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+    /// Makes one of a name of its own in `parent`, which is made when missing. EnvironmentError when it cannot.
+    [[nodiscard]] static TemporaryDirectory make(const std::filesystem::path& parent);
     ~TemporaryDirectory() { remove(); }
     TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
     TemporaryDirectory& operator=(TemporaryDirectory&& other) noexcept;
@@ -30,6 +31,7 @@ class TemporaryDirectory {
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   private:
+    explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
     void remove() noexcept;
     std::filesystem::path path_;
 };

@@ -56,7 +56,7 @@ class CpuBackend : public testing::Test {
         return device.load(slot, {artifact.value(), plans(settings)});
     }
     [[nodiscard]] CpuDevice open_device() const {
-        CpuDevice device({compiler_.version(), "test"});
+        CpuDevice device({"", "test"});
         device.open_suite(suite_);
         return device;
     }

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <limits>
 #include <thread>
 #include <vector>
 
+#include "backend/cpu/system_compiler.h"
 #include "core/error.h"
 #include "core/inputs.h"
 
@@ -35,6 +37,7 @@ Failure nothing_loaded() {
 }  // namespace
 
 CpuDevice::CpuDevice(CpuDeviceOptions options) : options_(std::move(options)), host_(cpu::read_host_facts()) {
+    options_.compiler = cpu::find_system_compiler(options_.compiler, std::filesystem::temp_directory_path()).version;
     if (options_.draw_budget_bytes == 0) options_.draw_budget_bytes = host_.memory_bytes / 4;
 }
 

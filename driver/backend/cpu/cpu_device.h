@@ -17,7 +17,7 @@ namespace attune {
 
 /// What the device cannot find out by itself.
 struct CpuDeviceOptions {
-    std::string compiler;                ///< for the record: version of the system compiler
+    std::string compiler;                ///< $CXX, may be empty: prefers a compiler, whose version goes on record
     std::string attune_version;          ///< for the record
     std::int64_t draw_budget_bytes = 0;  ///< memory for inputs and references; 0: a quarter of the machine's
 };

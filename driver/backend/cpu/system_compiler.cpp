@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "backend/artifact_cache.h"
 #include "backend/cpu/command.h"
 #include "core/error.h"
 
@@ -45,19 +46,20 @@ std::variant<SystemCompiler, std::string> probe(const std::string& program, cons
     std::ofstream(scratch / "probe.cpp") << kProbe;
     std::vector<std::string> command{program};
     command.insert(command.end(), compiler.options.begin(), compiler.options.end());
-    command.insert(command.end(), {"-o", "probe.so", "probe.cpp"});
+    const std::filesystem::path object = scratch / "probe.so";
+    std::filesystem::remove(object);  // of an earlier candidate
+    command.insert(command.end(), {"-o", object.filename(), "probe.cpp"});
     const CommandResult built = run_command(command, scratch);
-    if (!built.ok())
-        return fmt::format("{} cannot build a shared object with OpenMP: {}", compiler.version,
-                           first_line(built.output));
-    return compiler;
+    if (built.ok() && std::filesystem::exists(object)) return compiler;
+    return fmt::format("{} cannot build a shared object with OpenMP: {}", compiler.version, first_line(built.output));
 }
 
 }  // namespace
 
-SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& scratch) {
+SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& folder) {
+    const TemporaryDirectory scratch = TemporaryDirectory::make(folder);
     if (!preferred.empty()) {
-        auto found = probe(preferred, scratch);
+        auto found = probe(preferred, scratch.path());
         if (auto* compiler = std::get_if<SystemCompiler>(&found)) return std::move(*compiler);
         throw EnvironmentError(
             fmt::format("CXX is '{}', which is of no use: {}; unset CXX, or name one program that compiles C++20",
@@ -65,16 +67,16 @@ SystemCompiler find_system_compiler(const std::string& preferred, const std::fil
     }
     std::string reasons;
     for (const char* program : {"c++", "g++", "clang++"}) {
-        auto found = probe(program, scratch);
+        auto found = probe(program, scratch.path());
         if (auto* compiler = std::get_if<SystemCompiler>(&found)) return std::move(*compiler);
         reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", program, std::get<std::string>(found));
     }
     throw EnvironmentError(fmt::format("no C++ compiler with OpenMP ({}); run: {}", reasons, kRemedy));
 }
 
-Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& scratch) {
+Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& folder) {
     try {
-        const SystemCompiler compiler = find_system_compiler(preferred, scratch);
+        const SystemCompiler compiler = find_system_compiler(preferred, folder);
         return {"system compiler", true, fmt::format("{} ({})", compiler.program, compiler.version), ""};
     } catch (const EnvironmentError& error) {
         return {"system compiler", false, error.what(), std::string(kRemedy)};

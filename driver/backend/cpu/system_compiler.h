@@ -18,9 +18,9 @@ struct SystemCompiler {
 
 /// The first of `preferred` ($CXX, may be empty), c++, g++ and clang++ that builds a shared object with OpenMP, tried
 /// in `scratch`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what to do.
-[[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& scratch);
+[[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& folder);
 
 /// The same for `attune doctor`.
-[[nodiscard]] Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& scratch);
+[[nodiscard]] Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& folder);
 
 }  // namespace attune::cpu

@@ -45,7 +45,7 @@ Experiments::Experiments(const Study& study, const KernelTemplate& kernel_templa
     }
     template_hash_ = hash.hex();
     for (const CaseSpec& spec : study.suite.cases) {
-        shapes_.push_back({spec.batch_size, spec.num_heads, spec.t_max, generate_mask(spec).max_nnz});
+        shapes_.push_back({spec.batch_size, spec.num_heads, spec.t_max, max_nnz_bound(spec)});
     }
 }
 

@@ -1,9 +1,8 @@
 // Block-sparse causal attention in the manner of FlashAttention-2 (Dao, 2023): a thread block owns tile_m queries, each
 // warp tile_m / num_warps of them, and walks over tiles of tile_n keys which cp.async brings to shared memory.
 //
-// Shared memory holds Q, then num_stages pairs of K and V tiles. A row is 16 pieces of 16 bytes. So that the 8 rows an
-// ldmatrix phase reads fall into different banks, either piece p of row r lies at position p ^ (r & 7), or rows are
-// padded by one piece, which takes 1/16 more memory and makes every address an immediate offset.
+// Shared memory holds Q, then num_stages pairs of K and V tiles. A row is 256 bytes, 16 pieces of 16 bytes; piece p of
+// row r lies at position p ^ (r & 7), so that the 8 rows an ldmatrix phase reads fall into different banks.
 //
 // Masks: a query that counts lies before seq_len, so every listed key before the diagonal block counts whole, and in
 // the diagonal block key <= query implies key < seq_len. The diagonal block is visited first and in ascending order,
@@ -21,8 +20,10 @@ namespace {
 ATTUNE_DEVICE void write_empty(const AttnArgs& args, const Task& task) {
     uint4* o = reinterpret_cast<uint4*>(args.o + task.offset(args) + static_cast<long long>(task.row0) * kHeadDim);
     float* lse = args.lse + static_cast<long long>(task.head) * args.t_max + task.row0;
-    for (int i = threadIdx.x; i < kTileM * kPieces; i += kThreads) o[i] = uint4{0, 0, 0, 0};
-    for (int i = threadIdx.x; i < kTileM; i += kThreads) lse[i] = -infinity();
+    for (int i = threadIdx.x; i < kTileM * kPieces; i += kThreads)
+        o[i] = uint4{0, 0, 0, 0};
+    for (int i = threadIdx.x; i < kTileM; i += kThreads)
+        lse[i] = -infinity();
 }
 
 /// Attends key tiles `first` to `last` of the task.

@@ -27,7 +27,8 @@ class KeyValuePipe {
             }
         } else {
 #pragma unroll
-            for (int group = 0; group < kGroupsAhead; ++group) issue_pair();
+            for (int group = 0; group < kGroupsAhead; ++group)
+                issue_pair();
         }
     }
 
@@ -70,7 +71,9 @@ class KeyValuePipe {
     [[nodiscard]] ATTUNE_DEVICE U32 values() const {
         return keys<kTilesOn>() + kTileBytes;
     }
-    ATTUNE_DEVICE void next() { read_stage_ = after(read_stage_); }
+    ATTUNE_DEVICE void next() {
+        read_stage_ = after(read_stage_);
+    }
 
   private:
     static constexpr int kRowsPerPass = kThreads / kPieces;
@@ -155,4 +158,3 @@ class KeyValuePipe {
     int read_stage_ = 0;
     bool values_due_ = false;
 };
-

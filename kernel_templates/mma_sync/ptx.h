@@ -6,18 +6,16 @@ using Bf16 = unsigned short;
 
 #define ATTUNE_DEVICE __device__ __forceinline__
 
-ATTUNE_DEVICE U32 shared_address(const void* pointer) { return static_cast<U32>(__cvta_generic_to_shared(pointer)); }
+ATTUNE_DEVICE U32 shared_address(const void* pointer) {
+    return static_cast<U32>(__cvta_generic_to_shared(pointer));
+}
 
 /// Starts copying 16 bytes to shared memory. Both addresses take their constant part as an immediate; the L2 cache is
-/// asked to fetch `kL2Bytes` (0, 128, 256) around the source.
+/// asked to fetch `kL2Bytes` (0 or 256) around the source.
 template <int kToOffset, int kFromOffset, int kL2Bytes>
 ATTUNE_DEVICE void copy_async(U32 to, const void* from) {
     if constexpr (kL2Bytes == 256) {
         asm volatile("cp.async.cg.shared.global.L2::256B [%0 + %2], [%1 + %3], 16;" ::"r"(to), "l"(from),
-                     "n"(kToOffset), "n"(kFromOffset)
-                     : "memory");
-    } else if constexpr (kL2Bytes == 128) {
-        asm volatile("cp.async.cg.shared.global.L2::128B [%0 + %2], [%1 + %3], 16;" ::"r"(to), "l"(from),
                      "n"(kToOffset), "n"(kFromOffset)
                      : "memory");
     } else {
@@ -32,7 +30,9 @@ ATTUNE_DEVICE void copy_async_or_zero(U32 to, const void* from, bool valid) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
 
-ATTUNE_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+ATTUNE_DEVICE void copy_async_commit() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
 
 /// Waits until at most `kPending` of this thread's committed groups are still under way.
 template <int kPending>
@@ -83,11 +83,17 @@ ATTUNE_DEVICE U32 pack_fp16(float low, float high) {
     return pair;
 }
 
-ATTUNE_DEVICE float low_bf16(U32 pair) { return __uint_as_float(pair << 16); }
-ATTUNE_DEVICE float high_bf16(U32 pair) { return __uint_as_float(pair & 0xffff0000u); }
+ATTUNE_DEVICE float low_bf16(U32 pair) {
+    return __uint_as_float(pair << 16);
+}
+ATTUNE_DEVICE float high_bf16(U32 pair) {
+    return __uint_as_float(pair & 0xffff0000u);
+}
 
 /// A pair of bf16 as a pair of fp16: exact for magnitudes in [2^-14, 65504].
-ATTUNE_DEVICE U32 bf16_to_fp16(U32 pair) { return pack_fp16(low_bf16(pair), high_bf16(pair)); }
+ATTUNE_DEVICE U32 bf16_to_fp16(U32 pair) {
+    return pack_fp16(low_bf16(pair), high_bf16(pair));
+}
 
 ATTUNE_DEVICE float exp2_approx(float x) {
     float y;

@@ -10,20 +10,19 @@ constexpr int kTileN = Tune::tile_n;
 constexpr int kThreads = 32 * Tune::num_warps;
 constexpr int kStages = Tune::num_stages;
 constexpr int kRowsPerWarp = kTileM / Tune::num_warps;
-constexpr int kAtoms = kRowsPerWarp / 16;   // 16-row pieces of a warp
-constexpr int kKeyGroups = kTileN / 16;     // 16 keys: one ldmatrix of K, one step of P.V
-constexpr int kSteps = kHeadDim / 16;       // 16 dims: one step of Q.K, one ldmatrix of V
+constexpr int kAtoms = kRowsPerWarp / 16;  // 16-row pieces of a warp
+constexpr int kKeyGroups = kTileN / 16;    // 16 keys: one ldmatrix of K, one step of P.V
+constexpr int kSteps = kHeadDim / 16;      // 16 dims: one step of Q.K, one ldmatrix of V
 constexpr int kTilesPerBlock = kBlockSize / kTileN;
-constexpr int kPieces = kHeadDim / 8;       // 16-byte pieces of a row
-constexpr bool kPadded = Tune::layout == Tune::layout_padded;
-constexpr int kRowBytes = kHeadDim * 2 + (kPadded ? 16 : 0);
+constexpr int kPieces = kHeadDim / 8;  // 16-byte pieces of a row
+constexpr int kRowBytes = kHeadDim * 2;
 constexpr int kGroupBytes = 16 * kRowBytes;
 constexpr int kTileBytes = kTileN * kRowBytes;
 constexpr int kStageBytes = 2 * kTileBytes;
 constexpr int kQueryBytes = kTileM * kRowBytes;
 constexpr bool kSplitWait = Tune::kv_wait == Tune::kv_wait_split;
 constexpr bool kWarpSkips = Tune::diagonal == Tune::diagonal_warp;
-constexpr int kSkipGroups = 2;              // key groups a warp skips together
+constexpr int kSkipGroups = 2;  // key groups a warp skips together
 constexpr bool kFp16 = Tune::p_mode == Tune::p_mode_fp16;
 constexpr bool kConvertShared = kFp16 && Tune::v_convert == Tune::v_convert_shared;
 constexpr float kLog2e = 1.44269504088896341f;
@@ -34,27 +33,29 @@ static_assert(kThreads == Tune::threads && kQueryBytes + kStages * kStageBytes =
 static_assert(kAtoms * 16 * Tune::num_warps == kTileM, "a warp owns whole 16-row pieces");
 static_assert(kTileN * kPieces % kThreads == 0, "every thread copies as many pieces");
 
-ATTUNE_DEVICE float infinity() { return __int_as_float(0x7f800000); }
+ATTUNE_DEVICE float infinity() {
+    return __int_as_float(0x7f800000);
+}
 
 /// Byte offset of 16-byte `piece` of `row` in a tile.
 ATTUNE_DEVICE U32 piece_offset(int row, int piece) {
-    return row * kRowBytes + ((kPadded ? piece : piece ^ (row & 7)) << 4);
+    return row * kRowBytes + ((piece ^ (row & 7)) << 4);
 }
 
 /// `address` of piece 0 or 1 of a row, moved on by 2 * `step` pieces. Only the low three bits of a piece index are
 /// swizzled: the fourth is an offset, which leaves half as many addresses to keep.
 ATTUNE_DEVICE U32 at_step(U32 address, int step) {
-    return kPadded ? address + step * 32 : (address ^ ((step & 3) << 5)) + (step & 4) * 32;
+    return (address ^ ((step & 3) << 5)) + (step & 4) * 32;
 }
 
 /// One query tile: which head, which rows, which key blocks.
 struct Task {
-    int head;          // over batch * heads
-    int row0;          // position of its first query
+    int head;  // over batch * heads
+    int row0;  // position of its first query
     int seq_len;
-    const int* blocks; // listed key blocks, ascending
-    int num_blocks;    // those not past the query block
-    bool diagonal;     // the last of them is the query block itself
+    const int* blocks;  // listed key blocks, ascending
+    int num_blocks;     // those not past the query block
+    bool diagonal;      // the last of them is the query block itself
 
     ATTUNE_DEVICE Task(const AttnArgs& args, int index) {
         const int all_heads = args.batch * args.heads;
@@ -72,7 +73,8 @@ struct Task {
         seq_len = args.seq_lens[head / args.heads];
         blocks = args.col_idx + static_cast<long long>(head) * args.max_nnz + first;
         num_blocks = row0 < seq_len ? row[1] - first : 0;
-        while (num_blocks > 0 && blocks[num_blocks - 1] > query_block) --num_blocks;
+        while (num_blocks > 0 && blocks[num_blocks - 1] > query_block)
+            --num_blocks;
         diagonal = num_blocks > 0 && blocks[num_blocks - 1] == query_block;
     }
 
@@ -121,4 +123,3 @@ class KeyWalk {
     int key0_;
     int left_in_block_;
 };
-

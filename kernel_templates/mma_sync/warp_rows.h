@@ -7,22 +7,14 @@
 /// l / 4 and l / 4 + 8 of each 16-row piece, columns 2 * (l % 4) and the next of each 8.
 class WarpRows {
   public:
-    using Scores = float[kAtoms][2 * kKeyGroups][4];
-
     ATTUNE_DEVICE WarpRows(const AttnArgs& args, const Task& task, U32 shared_q)
         : lane_(threadIdx.x % 32),
           first_row_(task.row0 + threadIdx.x / 32 * kRowsPerWarp),
           shared_q_(shared_q + threadIdx.x / 32 * kRowsPerWarp * kRowBytes),
           scale_log2_(args.scale * kLog2e) {
 #pragma unroll
-        for (int atom = 0; atom < kAtoms; ++atom) {
+        for (int atom = 0; atom < kAtoms; ++atom)
             row_max_[atom][0] = row_max_[atom][1] = -infinity();
-            row_sum_[atom][0] = row_sum_[atom][1] = 0.0f;
-#pragma unroll
-            for (int i = 0; i < 2 * kSteps; ++i) {
-                out_[atom][i][0] = out_[atom][i][1] = out_[atom][i][2] = out_[atom][i][3] = 0.0f;
-            }
-        }
     }
 
     /// Starts copying the warp's own rows of Q: no other warp reads or writes them.
@@ -43,7 +35,8 @@ class WarpRows {
 #pragma unroll
             for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
-                for (int atom = 0; atom < kAtoms; ++atom) load_query(held_q_[atom][step], atom, step);
+                for (int atom = 0; atom < kAtoms; ++atom)
+                    load_query(held_q_[atom][step], atom, step);
             }
         }
     }
@@ -52,7 +45,7 @@ class WarpRows {
     /// `kHilo` to add the product with P's rounding error.
     template <bool kMasked, bool kHilo>
     ATTUNE_DEVICE void attend(KeyValuePipe& pipe, int key0) {
-        Scores scores;
+        Scores scores{};
         pipe.wait_keys<0>();
         multiply_keys<kMasked>(scores, pipe.keys<0>(), key0);
         if constexpr (kMasked) mask(scores, key0);
@@ -66,19 +59,19 @@ class WarpRows {
     /// issued before the softmax of this one, so that the tensor cores work through it.
     template <bool kHilo>
     ATTUNE_DEVICE void attend_overlapped(KeyValuePipe& pipe, int key0, int masked, int tiles) {
-        Scores scores;
+        Scores scores{};
         pipe.wait_keys<0>();
         multiply_keys<false>(scores, pipe.keys<0>(), 0);
 #pragma unroll 1
         for (int i = 0; i + 1 < tiles; ++i) {
             if (i < masked) mask(scores, key0 + i * kTileN);
-            Scores next;
+            Scores next{};
             pipe.wait_keys<1>();
             multiply_keys<false>(next, pipe.keys<1>(), 0);
             update_softmax(scores);
             multiply_values<false, kHilo>(scores, pipe.values<0>(), 0);
             pipe.next();
-            copy(scores, next);
+            scores = next;
         }
         if (tiles <= masked) mask(scores, key0 + (tiles - 1) * kTileN);
         update_softmax(scores);
@@ -88,6 +81,11 @@ class WarpRows {
     ATTUNE_DEVICE void write(const AttnArgs& args, const Task& task);
 
   private:
+    /// Q.K of a tile, then P.
+    struct Scores {
+        float of[kAtoms][2 * kKeyGroups][4];
+    };
+
     /// Whether a masked tile's strip of keys from `group` on has a key not past the warp's last query.
     template <bool kMasked>
     [[nodiscard]] ATTUNE_DEVICE bool needs_strip(int key0, int group) const {
@@ -96,7 +94,9 @@ class WarpRows {
 
     /// Address of the lane's row and half for an ldmatrix whose matrices are (rows 0-7, 8-15) of piece 0, then of
     /// piece 1: operand A from Q, and operand B from V transposed.
-    [[nodiscard]] ATTUNE_DEVICE U32 rows_first() const { return piece_offset(lane_ & 15, lane_ >> 4); }
+    [[nodiscard]] ATTUNE_DEVICE U32 rows_first() const {
+        return piece_offset(lane_ & 15, lane_ >> 4);
+    }
     /// The same with (piece 0, piece 1) of rows 0-7, then of rows 8-15: operand B from K.
     [[nodiscard]] ATTUNE_DEVICE U32 pieces_first() const {
         return piece_offset((lane_ & 7) + (lane_ >> 4 << 3), (lane_ >> 3) & 1);
@@ -111,24 +111,19 @@ class WarpRows {
         for (int atom = 0; atom < kAtoms; ++atom) {
             if constexpr (Tune::q_in_registers) {
 #pragma unroll
-                for (int i = 0; i < 4; ++i) q[atom][i] = held_q_[atom][step][i];
+                for (int i = 0; i < 4; ++i)
+                    q[atom][i] = held_q_[atom][step][i];
             } else {
                 load_query(q[atom], atom, step);
             }
         }
     }
 
+    /// Adds Q.K of the tile at shared address `keys`.
     template <bool kMasked>
     ATTUNE_DEVICE void multiply_keys(Scores& scores, U32 keys, int key0) const {
         constexpr int kStrip = kMasked && kWarpSkips ? kSkipGroups : kKeyGroups;
         const U32 mine = keys + pieces_first();
-#pragma unroll
-        for (int atom = 0; atom < kAtoms; ++atom) {
-#pragma unroll
-            for (int i = 0; i < 2 * kKeyGroups; ++i) {
-                scores[atom][i][0] = scores[atom][i][1] = scores[atom][i][2] = scores[atom][i][3] = 0.0f;
-            }
-        }
 #pragma unroll
         for (int strip = 0; strip < kKeyGroups; strip += kStrip) {
             if (!needs_strip<kMasked>(key0, strip)) continue;
@@ -142,21 +137,10 @@ class WarpRows {
                     load_matrix(k, at_step(mine, step) + group * kGroupBytes);
 #pragma unroll
                     for (int atom = 0; atom < kAtoms; ++atom) {
-                        mma_bf16(scores[atom][2 * group], q[atom], k[0], k[1]);
-                        mma_bf16(scores[atom][2 * group + 1], q[atom], k[2], k[3]);
+                        mma_bf16(scores.of[atom][2 * group], q[atom], k[0], k[1]);
+                        mma_bf16(scores.of[atom][2 * group + 1], q[atom], k[2], k[3]);
                     }
                 }
-            }
-        }
-    }
-
-    ATTUNE_DEVICE static void copy(Scores& to, const Scores& from) {
-#pragma unroll
-        for (int atom = 0; atom < kAtoms; ++atom) {
-#pragma unroll
-            for (int i = 0; i < 2 * kKeyGroups; ++i) {
-#pragma unroll
-                for (int j = 0; j < 4; ++j) to[atom][i][j] = from[atom][i][j];
             }
         }
     }
@@ -170,7 +154,7 @@ class WarpRows {
                 for (int j = 0; j < 4; ++j) {
                     const int key = key0 + 8 * i + 2 * (lane_ % 4) + j % 2;
                     const int query = first_row_ + 16 * atom + lane_ / 4 + 8 * (j / 2);
-                    if (key > query) scores[atom][i][j] = -infinity();
+                    if (key > query) scores.of[atom][i][j] = -infinity();
                 }
             }
         }
@@ -183,8 +167,8 @@ class WarpRows {
             float top[2] = {row_max_[atom][0], row_max_[atom][1]};
 #pragma unroll
             for (int i = 0; i < 2 * kKeyGroups; ++i) {
-                top[0] = fmaxf(top[0], fmaxf(scores[atom][i][0], scores[atom][i][1]));
-                top[1] = fmaxf(top[1], fmaxf(scores[atom][i][2], scores[atom][i][3]));
+                top[0] = fmaxf(top[0], fmaxf(scores.of[atom][i][0], scores.of[atom][i][1]));
+                top[1] = fmaxf(top[1], fmaxf(scores.of[atom][i][2], scores.of[atom][i][3]));
             }
             top[0] = quad_max(top[0]);
             top[1] = quad_max(top[1]);
@@ -195,8 +179,8 @@ class WarpRows {
             for (int i = 0; i < 2 * kKeyGroups; ++i) {
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const float p = exp2_approx(fmaf(scores[atom][i][j], scale_log2_, -offset[j / 2]));
-                    scores[atom][i][j] = p;
+                    const float p = exp2_approx(fmaf(scores.of[atom][i][j], scale_log2_, -offset[j / 2]));
+                    scores.of[atom][i][j] = p;
                     row_sum_[atom][j / 2] += p;
                 }
             }
@@ -223,10 +207,12 @@ class WarpRows {
 #pragma unroll
         for (int i = 0; i < 2 * kSteps; ++i) {
 #pragma unroll
-            for (int j = 0; j < 4; ++j) out_[atom][i][j] *= correction[j / 2];
+            for (int j = 0; j < 4; ++j)
+                out_[atom][i][j] *= correction[j / 2];
         }
     }
 
+    /// Adds P.V of the tile at shared address `values` to the output.
     template <bool kMasked, bool kHilo>
     ATTUNE_DEVICE void multiply_values(const Scores& scores, U32 values, int key0) {
         constexpr int kStrip = kMasked && kWarpSkips ? kSkipGroups : kKeyGroups;
@@ -242,8 +228,8 @@ class WarpRows {
                 for (int atom = 0; atom < kAtoms; ++atom) {
 #pragma unroll
                     for (int i = 0; i < 4; ++i) {
-                        const float low = scores[atom][2 * group + i / 2][i % 2 * 2];
-                        const float high = scores[atom][2 * group + i / 2][i % 2 * 2 + 1];
+                        const float low = scores.of[atom][2 * group + i / 2][i % 2 * 2];
+                        const float high = scores.of[atom][2 * group + i / 2][i % 2 * 2 + 1];
                         p[atom][i] = kFp16 ? pack_fp16(low, high) : pack_bf16(low, high);
                         if constexpr (kHilo) {
                             rest[atom][i] = pack_bf16(low - low_bf16(p[atom][i]), high - high_bf16(p[atom][i]));
@@ -256,7 +242,8 @@ class WarpRows {
                     load_matrix_transposed(v, at_step(mine, step) + group * kGroupBytes);
                     if constexpr (kFp16 && !kConvertShared) {
 #pragma unroll
-                        for (int i = 0; i < 4; ++i) v[i] = bf16_to_fp16(v[i]);
+                        for (int i = 0; i < 4; ++i)
+                            v[i] = bf16_to_fp16(v[i]);
                     }
 #pragma unroll
                     for (int atom = 0; atom < kAtoms; ++atom) {
@@ -284,9 +271,9 @@ class WarpRows {
     int first_row_;  // position of the warp's first query
     U32 shared_q_;   // the warp's rows of Q, later of O
     float scale_log2_;
-    float row_max_[kAtoms][2];  // of the scores before scaling
-    float row_sum_[kAtoms][2];  // over this lane's columns
-    float out_[kAtoms][2 * kSteps][4];
+    float row_max_[kAtoms][2];       // of the scores before scaling
+    float row_sum_[kAtoms][2] = {};  // over this lane's columns
+    float out_[kAtoms][2 * kSteps][4] = {};
     U32 held_q_[Tune::q_in_registers ? kAtoms : 1][Tune::q_in_registers ? kSteps : 1][4];
 };
 
@@ -324,9 +311,9 @@ ATTUNE_DEVICE void WarpRows::write(const AttnArgs& args, const Task& task) {
         for (int pass = 0; pass < kRowsPerWarp / 2; ++pass) {
             const int row = 2 * pass + lane_ / kPieces;
             const int piece = lane_ % kPieces;
-            *reinterpret_cast<uint4*>(o + row * kHeadDim + piece * 8) = load_shared(shared_q_ + piece_offset(row, piece));
+            *reinterpret_cast<uint4*>(o + row * kHeadDim + piece * 8) =
+                load_shared(shared_q_ + piece_offset(row, piece));
         }
         __syncwarp();  // before the next task's Q arrives here
     }
 }
-

@@ -63,24 +63,12 @@ void configure_reading(SQLite::Database& db) {
     db.exec("PRAGMA cache_size = -65536");
 }
 
-SQLite::Database open_read_only(const std::filesystem::path& path) {
-    SQLite::Database db(path.string(), SQLite::OPEN_READONLY, kBusyTimeoutMs);
-    try {
-        (void)pragma(db, "user_version");
-        return db;
-    } catch (const SQLite::Exception& error) {
-        // A WAL database wants to create a file beside it, which read-only media refuse. With no log waiting, the file
-        // itself is all there is and cannot change either.
-        std::error_code ignored;
-        const auto wal_bytes = std::filesystem::file_size(path.string() + "-wal", ignored);
-        const bool log_waits = !ignored && wal_bytes > 0;
-        if (error.getErrorCode() != SQLITE_CANTOPEN || log_waits) throw;
-    }
+std::string uri_of(const std::filesystem::path& path, std::string_view parameters) {
     std::string uri = "file:";
     for (const char letter : std::filesystem::absolute(path).string()) {
         uri += letter == '?' || letter == '#' || letter == '%' ? fmt::format("%{:02X}", letter) : std::string(1, letter);
     }
-    return {uri + "?immutable=1", SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs};
+    return uri.append(parameters);
 }
 
 }  // namespace
@@ -109,6 +97,23 @@ void migrate(SQLite::Database& db, const std::filesystem::path& path, std::span<
     }
 }
 
+std::string reading_uri(const std::filesystem::path& path) {
+    const std::string plain = uri_of(path, "?mode=ro");
+    try {
+        SQLite::Database db(plain, SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
+        (void)pragma(db, "user_version");
+        return plain;
+    } catch (const SQLite::Exception& error) {
+        // A WAL database wants to create a file beside it, which read-only media refuse. With no log waiting, the file
+        // itself is all there is and cannot change either.
+        std::error_code missing;
+        const auto wal_bytes = std::filesystem::file_size(path.string() + "-wal", missing);
+        const bool log_waits = !missing && wal_bytes > 0;
+        if (error.getErrorCode() != SQLITE_CANTOPEN || log_waits) throw;
+    }
+    return uri_of(path, "?immutable=1");
+}
+
 SQLite::Database open_for_writing(const std::filesystem::path& path) {
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
@@ -117,7 +122,7 @@ SQLite::Database open_for_writing(const std::filesystem::path& path) {
                                            path.string(), error.message()));
     }
     return guarded(path, [&] {
-        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
+        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI, kBusyTimeoutMs);
         require_ours(db, path, schema_version());  // before the journal mode changes the file
         enter_wal(db);
         // FULL: a commit is on the disk when it returns, also when the machine loses power or its GPU takes it down.
@@ -136,7 +141,7 @@ SQLite::Database open_for_reading(const std::filesystem::path& path) {
                                      path.string()));
     }
     return guarded(path, [&] {
-        SQLite::Database db = open_read_only(path);
+        SQLite::Database db(reading_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
         require_ours(db, path, schema_version());
         if (const int version = pragma(db, "user_version"); version < schema_version()) {
             throw EnvironmentError(fmt::format("{} was written by an older attune (database version {}, now {}); run "
@@ -165,6 +170,11 @@ void raise_environment_error(const SQLite::Exception& error, const std::filesyst
                             "the same command again",
                             file, said));
         case SQLITE_READONLY:
+            if (error.getExtendedErrorCode() == SQLITE_READONLY_ROLLBACK) {
+                throw EnvironmentError(fmt::format(
+                    "an `attune merge` into {} was interrupted; run it again, which undoes the half and does it all", file));
+            }
+            [[fallthrough]];
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
         case SQLITE_AUTH:

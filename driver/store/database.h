@@ -35,6 +35,9 @@ void migrate(SQLite::Database& db, const std::filesystem::path& path, std::span<
 /// is no such file, EnvironmentError when it cannot be read or is of another version.
 [[nodiscard]] SQLite::Database open_for_reading(const std::filesystem::path& path);
 
+/// The URI under which SQLite opens `path` for reading only, on read-only media too.
+[[nodiscard]] std::string reading_uri(const std::filesystem::path& path);
+
 /// Says what a failure of SQLite on `path` means and what to do about it, as an EnvironmentError.
 [[noreturn]] void raise_environment_error(const SQLite::Exception& error, const std::filesystem::path& path);
 

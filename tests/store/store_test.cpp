@@ -12,6 +12,7 @@
 
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
+#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -19,21 +20,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::string read_text(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-template <class Error, class Work>
-std::string message_of(Work&& work) {
-    try {
-        work();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(nothing thrown)";
-}
 
 class StoreTest : public ::testing::Test {
   protected:

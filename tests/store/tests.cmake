@@ -1,1 +1,2 @@
 attune_test(store_test SOURCES store/store_test.cpp DEPENDS attune_store)
+attune_test(store_reader_test SOURCES store/reader_test.cpp DEPENDS attune_store)

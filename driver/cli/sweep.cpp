@@ -82,7 +82,8 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) {
         throw InputError(fmt::format("{}: {}", study_file.string(), reason));
     }
-    const Space space = kernel_template.space(target);
+    const Space whole_space = kernel_template.space(target);
+    const Space space = options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
     const std::string strategy_name = resolve_strategy(options, study);
     const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
 

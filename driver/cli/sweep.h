@@ -21,6 +21,8 @@ struct SweepOptions {
     std::string strategy;                         ///< empty: the study's, else the default
     LoopLimits limits;
     bool remeasure = false;
+    std::uint64_t shard_index = 0;  ///< of shard_count parts of the space, the one to sweep
+    std::uint64_t shard_count = 1;
 };
 
 /// Makes the strategy called `name` once the space is known.

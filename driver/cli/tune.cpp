@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 
 #include "cli/progress.h"
 #include "cli/sweep.h"
 #include "core/error.h"
-#include "search/shard.h"
-#include "store/paths.h"
 
 namespace attune {
 namespace {
@@ -32,9 +31,23 @@ std::string_view words(LoopEnd end) {
     return "";
 }
 
+// "2/8": the second of eight parts, counted from 1 as people and job arrays do.
+void parse_shard(const std::string& text, SweepOptions& sweep) {
+    const char* end = text.data() + text.size();
+    const auto index = std::from_chars(text.data(), end, sweep.shard_index);
+    const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+    const auto count = slash ? std::from_chars(index.ptr + 1, end, sweep.shard_count) : index;
+    const bool whole = slash && count.ec == std::errc() && count.ptr == end;
+    if (!whole || sweep.shard_index < 1 || sweep.shard_index > sweep.shard_count) {
+        throw InputError(fmt::format("--shard {}: write i/n with 1 <= i <= n, as in 2/8", text));
+    }
+    --sweep.shard_index;
+}
+
 void run(TuneOptions options, const CliContext& context) {
     if (options.max_iters > 0) options.sweep.limits.max_iters = options.max_iters;
     if (options.hours > 0) options.sweep.limits.hours = options.hours;
+    if (!options.shard.empty()) parse_shard(options.shard, options.sweep);
     LoopEnd end = LoopEnd::exhausted;
     {
         ProgressPrinter progress(context.err, context.err_is_terminal);
@@ -65,7 +78,7 @@ void add_tune(CLI::App& app, const CliContext& context) {
         ->excludes("--hours");
     command->add_option("--strategy", options->sweep.strategy, "instead of the study's; see docs/search.md");
     command->add_option("--seed", options->sweep.seed, "instead of the study's");
-    command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space");
+    command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space, 1 <= i <= n");
     command->add_flag("--remeasure", options->sweep.remeasure, "measure again what earlier runs have recorded");
     command->add_option("--db", options->sweep.database, "the database")->capture_default_str();
     command->callback([options, &context] { run(*options, context); });

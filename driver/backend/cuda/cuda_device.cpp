@@ -198,12 +198,12 @@ Result<CheckReport> CudaDevice::check(Slot slot, std::size_t case_index, Draw dr
     if (!status.ok()) return impl_->blame(status);
 
     CheckReport report = impl_->compare(impl_->draws.suite().cases[case_index], data);
-    if (!impl_->outputs->guards_intact(data.rows())) {
+    if (!impl_->outputs->guards_intact(data.rows(), impl_->loaded(slot)->workspace_guard())) {
         report.guards_intact = false;
-        report.detail = "wrote outside o or lse";
+        report.detail = "wrote outside o, lse or its workspace";
     } else if (!impl_->draws.intact(data)) {
         report.guards_intact = false;
-        report.detail = "wrote to its inputs, or far outside o and lse";
+        report.detail = "wrote to its inputs, or far outside its outputs";
     }
     report.passed = report.passed && report.guards_intact;
     return report;

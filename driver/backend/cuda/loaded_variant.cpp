@@ -8,12 +8,19 @@
 #include <limits>
 
 #include "backend/cuda/cubin.h"
+#include "backend/cuda/guard.h"
 
 namespace attune::cuda {
 namespace {
 
 /// Clusters up to here run on every GPU that knows clusters; larger ones must be asked for.
 constexpr int kPortableCluster = 8;
+
+/// A plan's workspace in whole words, as guard bands are.
+std::size_t workspace_bytes(const LaunchPlan& plan) {
+    const auto bytes = static_cast<std::size_t>(std::max(plan.workspace_bytes, plan.workspace_clear_bytes));
+    return (bytes + sizeof(unsigned) - 1) / sizeof(unsigned) * sizeof(unsigned);
+}
 
 CudaStatus refused(CUresult code, std::string text) {
     return {code, std::move(text)};
@@ -122,9 +129,9 @@ CUfunction LoadedVariant::function(const std::string& entry) const {
 }
 
 CudaStatus LoadedVariant::reserve(const DriverPtr& api) {
-    std::int64_t workspace_bytes = 0;
+    std::size_t largest = 0;
     for (const LaunchPlan& plan : plans_) {
-        workspace_bytes = std::max({workspace_bytes, plan.workspace_bytes, plan.workspace_clear_bytes});
+        largest = std::max(largest, workspace_bytes(plan));
         for (const KernelLaunch& launch : plan.kernels) {
             if (function(launch.entry) == nullptr) {
                 CUfunction found = nullptr;
@@ -153,23 +160,35 @@ CudaStatus LoadedVariant::reserve(const DriverPtr& api) {
         }
         if (!status.ok()) return status;
     }
-    return DeviceBuffer::allocate(api, static_cast<std::size_t>(workspace_bytes), workspace_);
+    return largest == 0 ? CudaStatus{} : DeviceBuffer::allocate(api, largest + kGuardBytes, workspace_);
+}
+
+CudaStatus LoadedVariant::renew_workspace(const DriverApi& api, CUstream stream, std::size_t bytes) {
+    workspace_bytes_ = bytes;
+    if (bytes == 0) return {};
+    CudaStatus status = check(api, api.cuMemsetD8Async(workspace_.address(), 0, bytes, stream), "cuMemsetD8Async");
+    if (!status.ok()) return status;
+    return check(api, api.cuMemsetD32Async(workspace_.address() + bytes, kGuardPattern, kGuardWords, stream),
+                 "cuMemsetD32Async");
+}
+
+const unsigned* LoadedVariant::workspace_guard() const {
+    return workspace_bytes_ == 0 ? nullptr : reinterpret_cast<const unsigned*>(workspace_.address() + workspace_bytes_);
 }
 
 CudaStatus LoadedVariant::prepare(const DriverApi& api, CUstream stream, std::size_t case_index, const AttnArgs& args,
                                   PreparedCall& call) {
     const LaunchPlan& plan = plans_.at(case_index);
     const std::pair shape{case_index, args.max_nnz};
-    if (workspace_shape_ != shape && workspace_.bytes() > 0) {
-        CudaStatus status =
-            check(api, api.cuMemsetD8Async(workspace_.address(), 0, workspace_.bytes(), stream), "cuMemsetD8Async");
+    if (workspace_shape_ != shape) {
+        CudaStatus status = renew_workspace(api, stream, workspace_bytes(plan));
         if (!status.ok()) return status;
+        workspace_shape_ = shape;
     }
-    workspace_shape_ = shape;
 
     call = PreparedCall();
     call.args_ = args;
-    call.args_.workspace = workspace_.as<void>();
+    call.args_.workspace = workspace_bytes_ == 0 ? nullptr : workspace_.as<void>();
     call.clear_bytes_ = static_cast<std::size_t>(plan.workspace_clear_bytes);
     for (const KernelLaunch& kernel : plan.kernels) {
         LaunchShape launch_shape;

@@ -41,14 +41,19 @@ class LoadedVariant {
     CudaStatus prepare(const DriverApi& api, CUstream stream, std::size_t case_index, const AttnArgs& args,
                        PreparedCall& call);
 
+    /// The guard band after the workspace of the call last prepared; nullptr when it has no workspace.
+    [[nodiscard]] const unsigned* workspace_guard() const;
+
   private:
     CudaStatus reserve(const DriverPtr& api);
+    CudaStatus renew_workspace(const DriverApi& api, CUstream stream, std::size_t bytes);
     [[nodiscard]] CUfunction function(const std::string& entry) const;
 
     std::vector<LaunchPlan> plans_;
     Module module_;
     std::vector<std::pair<std::string, CUfunction>> functions_;
-    DeviceBuffer workspace_;
+    DeviceBuffer workspace_;  ///< of the largest plan, and a guard band
+    std::size_t workspace_bytes_ = 0;  ///< of the call last prepared, in whole words
     /// Case and max_nnz of the last call. A template may lay its workspace out by shape, and finds it zeroed once.
     std::optional<std::pair<std::size_t, int>> workspace_shape_;
 };

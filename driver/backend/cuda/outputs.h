@@ -14,8 +14,9 @@ class Outputs {
 
     /// Makes o and lse NaN throughout and renews the guard bands, for a call of `rows` rows.
     void poison(std::int64_t rows);
-    /// Whether the bands that `poison(rows)` wrote are unharmed. Waits for the stream.
-    [[nodiscard]] bool guards_intact(std::int64_t rows) const;
+    /// Whether the bands that `poison(rows)` wrote are unharmed, and that of a workspace (nullptr: it has none). Waits
+    /// for the stream.
+    [[nodiscard]] bool guards_intact(std::int64_t rows, const unsigned* workspace_guard) const;
 
     [[nodiscard]] unsigned short* o() const;
     [[nodiscard]] float* lse(std::int64_t rows) const;

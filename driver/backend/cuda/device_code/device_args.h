@@ -49,8 +49,8 @@ struct ChecksumArgs {
     unsigned long long* sum;
 };
 
-/// Bands of `words` words each, which should hold `pattern` throughout: before o, between o and lse, after lse.
-constexpr int kGuardBands = 3;
+/// Bands of `words` words each, which should hold `pattern` throughout.
+constexpr int kGuardBands = 4;
 struct GuardArgs {
     const unsigned int* bands[kGuardBands];
     int words;

@@ -1,0 +1,44 @@
+// Block-sparse causal attention for Hopper: warp-specialised, persistent, TMA in and out, wgmma in between.
+//
+// A CTA is one producer warpgroup and one or two consumer warpgroups. A task is kTileM query rows of one (batch, head);
+// CTAs take tasks until none is left. See docs/kernels.md for what each choice was measured to bring.
+//
+//   scheduler.cuh  which task comes when        consumer.cuh  scores, softmax, output, epilogue
+//   producer.cuh   mask -> TMA loads            softmax.cuh   online softmax on accumulators
+//   pipeline.cuh   rings and tasks between them wgmma.cuh, ptx.cuh  instructions
+//   geometry.cuh   sizes and shared-memory map
+#include "consumer.cuh"
+#include "producer.cuh"
+
+extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(const __grid_constant__ AttnArgs args) {
+    extern __shared__ __align__(kSwizzleAtomBytes) unsigned char memory[];
+    const Shared shared{shared_address(memory)};
+    const int warpgroup = warp_uniform(threadIdx.x / kWarpgroup);
+
+    if (threadIdx.x == 0) shared.init_barriers();
+    if (threadIdx.x == kWarp)
+        for (int i = 0; i <= kMapO; ++i) tma_prefetch_descriptor(&args.maps[i]);
+    __syncthreads();
+
+    // One if/else, one setmaxnreg in each branch: ptxas ignores the instruction in any other shape (C7508).
+    if (warpgroup == 0) {
+        registers_decrease<kProducerRegisters>();
+        produce(args, shared);
+    } else {
+        registers_increase<kConsumerRegisters>();
+        Consumer consumer(args, shared, warpgroup - 1);
+        if constexpr (Tune::overlap) consumer.run_overlapped();
+        else consumer.run_serial();
+    }
+}
+
+/// V as fp16 into the workspace, for p_mode fp16_prepass. Exact for 2^-14 <= |v| <= 65504.
+extern "C" __global__ void __launch_bounds__(256) convert_v(const __grid_constant__ AttnArgs args) {
+    const u64 chunks = static_cast<u64>(args.batch) * args.heads * args.t_max * kHeadDim / 8;
+    const uint4* in = reinterpret_cast<const uint4*>(args.v);
+    uint4* out = reinterpret_cast<uint4*>(static_cast<char*>(args.workspace) + Tune::workspace_v_offset);
+    for (u64 i = blockIdx.x * 256u + threadIdx.x; i < chunks; i += gridDim.x * 256u) {
+        const uint4 x = __ldg(in + i);
+        out[i] = make_uint4(bf16_to_fp16(x.x), bf16_to_fp16(x.y), bf16_to_fp16(x.z), bf16_to_fp16(x.w));
+    }
+}

@@ -1,0 +1,93 @@
+// The rings that producer and consumers share, and what travels through them.
+//
+// Q, K and V have one ring each. A stage's `full` barrier completes when TMA has filled it, its `empty` barrier when
+// every consumer warpgroup has let go of it. The two sides visit the stages in the same order, so that an index and a
+// phase bit are all the state there is.
+#pragma once
+
+#include "geometry.cuh"
+
+template <int kStages>
+struct Ring {
+    int index = 0;
+    u32 phase = 0;
+
+    DEVICE void advance() {
+        if (++index == kStages) {
+            index = 0;
+            phase ^= 1;
+        }
+    }
+};
+
+/// kTileM query rows of one (batch, head): what a CTA works on at a time. It travels in the Q ring, beside the Q tile,
+/// so that consumers learn of it without reading the mask. `tiles == 0` marks the end of the stream.
+struct Task {
+    int bh;        // batch * heads + head
+    int row;       // first query row
+    int seq_len;   // of the batch
+    int tiles;     // key tiles to visit, the diagonal block's first
+    bool diagonal; // whether the first key block is the query block itself, the only one that needs a mask
+};
+
+struct Shared {
+    u32 base;
+
+    DEVICE u32 q(int stage, int warpgroup) const {
+        return base + shared_map::kQ + stage * kQBytes + warpgroup * kRowsBytes;
+    }
+    DEVICE u32 o(int q_stage, int warpgroup) const {
+        return kOwnO ? base + shared_map::kO + warpgroup * kRowsBytes : q(q_stage, warpgroup);
+    }
+    DEVICE u32 k(int stage) const { return base + shared_map::kK + stage * kTileBytes; }
+    DEVICE u32 v(int stage) const { return base + shared_map::kV + stage * kTileBytes; }
+    DEVICE u32 q_full(int stage) const { return base + shared_map::kQFull + 8 * stage; }
+    DEVICE u32 q_empty(int stage) const { return base + shared_map::kQEmpty + 8 * stage; }
+    DEVICE u32 k_full(int stage) const { return base + shared_map::kKFull + 8 * stage; }
+    DEVICE u32 k_empty(int stage) const { return base + shared_map::kKEmpty + 8 * stage; }
+    DEVICE u32 v_full(int stage) const { return base + shared_map::kVFull + 8 * stage; }
+    DEVICE u32 v_empty(int stage) const { return base + shared_map::kVEmpty + 8 * stage; }
+    DEVICE u32 v_loaded(int stage) const { return base + shared_map::kVLoaded + 8 * stage; }
+
+    /// Completes once in a CTA's life: when its first Q has landed.
+    DEVICE u32 started() const { return base + shared_map::kStarted; }
+
+    /// One lane's write, ordered before the consumers' read by the arrival on q_full that follows it.
+    DEVICE void put_task(int stage, const Task& task) const {
+        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(task_address(stage)), "r"(task.bh), "r"(task.row),
+                     "r"(task.seq_len), "r"(task.tiles * 2 + (task.diagonal ? 1 : 0))
+                     : "memory");
+    }
+
+    DEVICE Task get_task(int stage) const {
+        int bh, row, seq_len, tiles;
+        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(bh), "=r"(row), "=r"(seq_len), "=r"(tiles)
+                     : "r"(task_address(stage))
+                     : "memory");
+        return {bh, row, seq_len, tiles >> 1, (tiles & 1) != 0};
+    }
+
+    DEVICE u32 task_address(int stage) const { return base + shared_map::kTasks + stage * shared_map::kTaskBytes; }
+
+    /// By one thread of the CTA, before the others are let in.
+    DEVICE void init_barriers() const {
+        for (int i = 0; i < kQStages; ++i) {
+            barrier_init(q_full(i), 1);
+            barrier_init(q_empty(i), kConsumers);
+        }
+        for (int i = 0; i < kKStages; ++i) {
+            barrier_init(k_full(i), 1);
+            barrier_init(k_empty(i), kConsumers);
+        }
+        for (int i = 0; i < kVStages; ++i) {
+            barrier_init(v_full(i), kConvertV ? kConverterThreads : 1);
+            barrier_init(v_empty(i), kConsumers);
+            if (kConvertV) barrier_init(v_loaded(i), 1);
+        }
+        barrier_init(started(), 1);
+        barrier_init_fence();
+    }
+
+    static constexpr int kConverterThreads = 3 * kWarp;
+};

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <optional>
+#include <chrono>
 #include <system_error>
+#include <thread>
 
 #include "core/error.h"
 
@@ -22,7 +20,6 @@ namespace {
 
 // "atun": tells our files from other programs' SQLite databases (`file` shows it too).
 constexpr int kApplicationId = 0x6174756e;
-constexpr int kBusyTimeoutMs = 10'000;
 
 int pragma(SQLite::Database& db, const char* name) {
     return db.execAndGet(fmt::format("PRAGMA {}", name)).getInt();
@@ -46,14 +43,15 @@ void require_ours(SQLite::Database& db, const std::filesystem::path& path, int n
 
 // Two processes that create one file at once: SQLite does not wait for the busy time-out when it changes the journal
 // mode, so the loser of that race tries again.
-void enter_wal(SQLite::Database& db) {
-    for (int attempt = 0;; ++attempt) {
+void enter_wal(SQLite::Database& db, int busy_timeout_ms) {
+    constexpr int kPauseMs = 20;
+    for (int waited_ms = 0;; waited_ms += kPauseMs) {
         try {
             db.exec("PRAGMA journal_mode = WAL");
             return;
         } catch (const SQLite::Exception& error) {
-            if (error.getErrorCode() != SQLITE_BUSY || attempt * 20 > kBusyTimeoutMs) throw;
-            ::usleep(20'000);
+            if (error.getErrorCode() != SQLITE_BUSY || waited_ms >= busy_timeout_ms) throw;
+            std::this_thread::sleep_for(std::chrono::milliseconds(kPauseMs));
         }
     }
 }
@@ -114,7 +112,7 @@ std::string reading_uri(const std::filesystem::path& path) {
     return uri_of(path, "?immutable=1");
 }
 
-SQLite::Database open_for_writing(const std::filesystem::path& path) {
+SQLite::Database open_for_writing(const std::filesystem::path& path, int busy_timeout_ms) {
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
     if (error) {
@@ -122,9 +120,9 @@ SQLite::Database open_for_writing(const std::filesystem::path& path) {
                                            path.string(), error.message()));
     }
     return guarded(path, [&] {
-        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI, kBusyTimeoutMs);
+        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI, busy_timeout_ms);
         require_ours(db, path, schema_version());  // before the journal mode changes the file
-        enter_wal(db);
+        enter_wal(db, busy_timeout_ms);
         // FULL: a commit is on the disk when it returns, also when the machine loses power or its GPU takes it down.
         db.exec("PRAGMA synchronous = FULL");
         db.exec("PRAGMA foreign_keys = ON");

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,12 @@ struct Variant {
     std::vector<LaunchPlan> plans;
 };
 
+/// The file of an artifact that was compiled is gone (somebody cleaned the cache): compile it again.
+class ArtifactMissing : public std::runtime_error {
+  public:
+    explicit ArtifactMissing(const std::string& path) : std::runtime_error(path + " is gone") {}
+};
+
 /// Slot of a loaded variant on a device. The loop uses two: challenger and incumbent.
 enum class Slot { challenger, incumbent };
 
@@ -54,7 +61,7 @@ class Device {
     /// Throws EnvironmentError when they disagree.
     virtual void open_suite(const Suite& suite) = 0;
 
-    /// Loads a variant; replaces what the slot held.
+    /// Loads a variant; replaces what the slot held. Every call may throw ArtifactMissing for a variant it loads.
     [[nodiscard]] virtual Result<bool> load(Slot slot, const Variant& variant) = 0;
     /// Runs the slot's variant once on NaN-filled outputs and compares with the reference.
     [[nodiscard]] virtual Result<CheckReport> check(Slot slot, std::size_t case_index, Draw draw) = 0;

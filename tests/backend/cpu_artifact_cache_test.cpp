@@ -99,13 +99,12 @@ TEST_F(ArtifactCacheTest, ConcurrentPublishersAgree) {
 
 TEST_F(ArtifactCacheTest, LeftoversOfKilledProcessesAreSwept) {
     const fs::path old = cache_.root() / "tmp" / "old";
-    const fs::path recent = cache_.root() / "tmp" / "recent";
     fs::create_directories(old);
-    fs::create_directories(recent);
     fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(24));
+    const TemporaryDirectory in_use = cache_.scratch();
     const ArtifactCache reopened(cache_.root());
     EXPECT_FALSE(fs::exists(old));
-    EXPECT_TRUE(fs::exists(recent));
+    EXPECT_TRUE(fs::exists(in_use.path()));
 }
 
 TEST_F(ArtifactCacheTest, AnUnusableRootIsAnEnvironmentError) {

@@ -44,6 +44,33 @@ TEST_F(CpuDeviceTest, CorrectVariantsPassEveryFamilyDrawAndStress) {
     }
 }
 
+class ShippedCpuTemplate : public CpuBackend, public testing::WithParamInterface<const char*> {
+  protected:
+    ShippedCpuTemplate() : CpuBackend(ATTUNE_SOURCE_DIR "/kernel_templates/cpu_blocked") {}
+};
+
+TEST_P(ShippedCpuTemplate, PassesOnPlainAndStressDraws) {
+    CpuDevice device = open_device();
+    const Result<bool> loaded = load(device, Slot::challenger, GetParam());
+    ASSERT_TRUE(loaded.ok()) << loaded.failure().diagnostics;
+    for (std::size_t index = 0; index < suite_.cases.size(); ++index) {
+        std::vector<Draw> draws{{0, Stress::none}, {1, Stress::none}};
+        for (const Stress stress : kStresses)
+            draws.push_back({0, stress});
+        for (const Draw draw : draws) {
+            const Result<CheckReport> report = device.check(Slot::challenger, index, draw);
+            ASSERT_TRUE(report.ok()) << report.failure().diagnostics;
+            EXPECT_TRUE(report.value().passed)
+                << index << " " << to_string(draw.stress) << ": " << report.value().detail;
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, ShippedCpuTemplate,
+    testing::Values("", "pack=head,threads=2,order=longest_first",
+                    "tile_m=128,tile_n=128,v_layout=direct,exp2=poly5,schedule=dynamic,threads=2"));
+
 TEST_F(CpuDeviceTest, WrongResultsAreMeasuredAndLocated) {
     const CheckReport report = check("fault=wrong_scale");
     EXPECT_FALSE(report.passed);
@@ -132,11 +159,14 @@ TEST_F(CpuDeviceTest, WritingAnInputEndsTheProcess) {
 }
 
 TEST_F(CpuDeviceTest, WhatCannotBeLoadedIsALaunchError) {
-    Artifact missing;
-    missing.path = (folder_.path() / "none.so").string();
-    const Result<bool> no_file = device_.load(Slot::challenger, {missing, plans("")});
-    ASSERT_FALSE(no_file.ok());
-    EXPECT_EQ(no_file.failure().outcome, Outcome::launch_error);
+    Artifact artifact;
+    artifact.path = folder_.write("text.so", "no machine code").string();
+    const Result<bool> not_code = device_.load(Slot::challenger, {artifact, plans("")});
+    ASSERT_FALSE(not_code.ok());
+    EXPECT_EQ(not_code.failure().outcome, Outcome::launch_error);
+
+    artifact.path = (folder_.path() / "none.so").string();
+    EXPECT_THROW((void)device_.load(Slot::challenger, {artifact, plans("")}), ArtifactMissing);
 
     std::vector<LaunchPlan> other_entry = plans("");
     other_entry[0].kernels[0].entry = "no_such_entry";

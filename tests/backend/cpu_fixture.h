@@ -36,6 +36,9 @@ inline Suite tiny_suite() {
 
 class CpuBackend : public testing::Test {
   protected:
+    explicit CpuBackend(const std::string& template_folder = kNaiveTemplate)
+        : template_(load_template(template_folder)) {}
+
     [[nodiscard]] CompileJob job(const std::string& settings) const {
         const Candidate candidate = candidate_of(settings);
         return {template_.source_bundle(candidate), template_.main_source(), template_.entries(), DeviceKind::cpu,
@@ -62,7 +65,7 @@ class CpuBackend : public testing::Test {
     }
 
     TempFolder folder_;
-    KernelTemplate template_ = load_template(kNaiveTemplate);
+    KernelTemplate template_;
     TargetFacts target_ = target_facts("native");
     Space space_ = template_.space(target_);
     Suite suite_ = tiny_suite();

@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 namespace attune::cpu {
 
@@ -13,6 +15,8 @@ void LoadedVariant::Close::operator()(void* handle) const noexcept {
 }
 
 Result<std::unique_ptr<LoadedVariant>> LoadedVariant::open(const Variant& variant) {
+    std::error_code error;
+    if (!std::filesystem::exists(variant.artifact.path, error)) throw ArtifactMissing(variant.artifact.path);
     Library library(dlopen(variant.artifact.path.c_str(), RTLD_NOW | RTLD_LOCAL));
     if (!library) return Failure{Outcome::launch_error, fmt::format("cannot load the variant: {}", dlerror())};
     std::vector<Plan> plans;

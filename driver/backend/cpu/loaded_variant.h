@@ -14,7 +14,7 @@ namespace attune::cpu {
 
 class LoadedVariant {
   public:
-    /// Opens the object and finds the entries of every plan; a launch_error when either fails.
+    /// Opens the object and finds the entries of every plan; a launch_error when either fails. Throws ArtifactMissing.
     [[nodiscard]] static Result<std::unique_ptr<LoadedVariant>> open(const Variant& variant);
 
     /// Points the arguments at a case's inputs and outputs. Another case than the last one gets a fresh workspace,

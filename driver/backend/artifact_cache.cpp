@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,8 +23,10 @@ constexpr std::string_view kScratchFolder = "tmp";
 constexpr std::string_view kArtifactFile = "artifact";
 constexpr std::string_view kMetaFile = "meta.json";
 constexpr std::string_view kHashFile = "sha256";
-/// Scratch of a process that was killed; no compile lasts that long.
+/// Of scratch whose lock says nothing: no compile lasts that long.
 constexpr auto kStaleAge = std::chrono::hours(6);
+/// Scratch begins its life under such a name, so that nobody takes it for a dead process's before it is locked.
+constexpr char kUnlockedMark = '.';
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
     throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
@@ -85,12 +88,31 @@ void make_directories(const fs::path& path) {
     if (error) fail(path, "make", error.value());
 }
 
+/// A locked descriptor of `folder`, or -1 and the reason in errno.
+int lock_folder(const fs::path& folder) {
+    const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0 || flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+    const int reason = errno;
+    close(descriptor);
+    errno = reason;
+    return -1;
+}
+
+bool is_old(const fs::directory_entry& entry) {
+    std::error_code error;
+    const auto written = entry.last_write_time(error);
+    return !error && fs::file_time_type::clock::now() - written > kStaleAge;
+}
+
+/// Removes what processes that were killed have left: the kernel let go of their locks.
 void remove_stale(const fs::path& scratch) {
     std::error_code error;
-    const auto now = fs::file_time_type::clock::now();
     for (const auto& entry : fs::directory_iterator(scratch, error)) {
-        const auto written = entry.last_write_time(error);
-        if (!error && now - written > kStaleAge) fs::remove_all(entry.path(), error);
+        const bool has_lock = entry.path().filename().string().front() != kUnlockedMark;
+        const int lock = has_lock ? lock_folder(entry.path()) : -1;
+        const bool in_use = has_lock && lock < 0 && errno == EWOULDBLOCK;
+        if (lock >= 0 || (!in_use && is_old(entry))) fs::remove_all(entry.path(), error);
+        if (lock >= 0) close(lock);
     }
 }
 
@@ -98,15 +120,20 @@ void remove_stale(const fs::path& scratch) {
 
 TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
     make_directories(parent);
-    std::string pattern = (parent / "XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) fail(parent, "make a folder in", errno);
-    return TemporaryDirectory(pattern);
+    std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
+    if (mkdtemp(unlocked.data()) == nullptr) fail(parent, "make a folder in", errno);
+    const fs::path path = parent / fs::path(unlocked).filename().string().substr(1);
+    TemporaryDirectory directory(unlocked, lock_folder(unlocked));
+    if (rename(unlocked.c_str(), path.c_str()) != 0) fail(path, "make", errno);
+    directory.path_ = path;
+    return directory;
 }
 
 TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
     if (this != &other) {
         remove();
         path_ = std::exchange(other.path_, {});
+        lock_ = std::exchange(other.lock_, -1);
     }
     return *this;
 }
@@ -115,6 +142,7 @@ void TemporaryDirectory::remove() noexcept {
     if (path_.empty()) return;
     std::error_code ignored;  // what remains is swept when a later process opens the cache
     fs::remove_all(path_, ignored);
+    if (lock_ >= 0) close(lock_);
 }
 
 ArtifactCache::ArtifactCache(fs::path root) : root_(std::move(root)) {

@@ -19,21 +19,23 @@
 
 namespace attune {
 
-/// Owns a directory that is removed with all it holds.
+/// Owns a directory that is removed with all it holds, and a lock on it by which others see that its owner lives.
 class TemporaryDirectory {
   public:
     /// Makes one of a name of its own in `parent`, which is made when missing. EnvironmentError when it cannot.
     [[nodiscard]] static TemporaryDirectory make(const std::filesystem::path& parent);
     ~TemporaryDirectory() { remove(); }
-    TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+    TemporaryDirectory(TemporaryDirectory&& other) noexcept
+        : path_(std::exchange(other.path_, {})), lock_(std::exchange(other.lock_, -1)) {}
     TemporaryDirectory& operator=(TemporaryDirectory&& other) noexcept;
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   private:
-    explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+    TemporaryDirectory(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}
     void remove() noexcept;
     std::filesystem::path path_;
+    int lock_ = -1;  ///< descriptor of the directory; -1 where the file system has no locks
 };
 
 /// An entry of the cache, verified.

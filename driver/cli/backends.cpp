@@ -1,6 +1,7 @@
 #include "cli/backends.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -65,6 +66,10 @@ std::vector<std::string> worker_arguments(const char* role, DeviceKind kind) {
     return {"worker", role, "--kind", kind_name(kind)};
 }
 
+std::int64_t physical_memory_bytes() {
+    return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace
 
 DeviceKind usual_device(const CliContext& context) {
@@ -126,6 +131,8 @@ std::unique_ptr<RemoteDevice> start_device(DeviceKind kind, int ordinal, const C
     command.executable = context.executable;
     command.arguments = worker_arguments("device", kind);
     command.arguments.insert(command.arguments.end(), {"--ordinal", std::to_string(ordinal)});
+    // A kernel that allocates without end fails by itself before the machine has no memory left for others.
+    if (kind == DeviceKind::cpu) command.address_space_bytes = physical_memory_bytes();
     const std::string label = kind == DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", ordinal);
     return std::make_unique<RemoteDevice>(std::move(command), DeviceDeadlines{.request_s = settings.run_timeout_s}, label);
 }

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/backends.h"
+#include "worker/process.h"
 #include "worker/serve.h"
 
 namespace attune {
@@ -28,6 +29,7 @@ void add_worker(CLI::App& app, const CliContext& context) {
     CLI::App* compile = worker->add_subcommand("compile", "compiles variants for the coordinator");
     add_kind(*compile, *options);
     compile->callback([options, &context] {
+        die_with_children();
         serve_compiler(Channel(kWorkerChannel), [&] { return make_compiler(options->kind, context); });
     });
 

@@ -23,12 +23,15 @@ constexpr std::chrono::milliseconds kTick{200};
 constexpr int kReadyPerDevice = 2;
 // A candidate interrupted this often has had its chances: something about it keeps the study from getting past it.
 constexpr int kMaxInterruptions = 8;
+// A cache that was cleaned is filled again; one that keeps losing what is written to it is broken.
+constexpr int kMaxArtifactLosses = 3;
 
 struct Pending {
     enum class Stage { compiling, ready, measuring };
     Proposal proposal;
     Stage stage = Stage::compiling;
     Artifact artifact;
+    int artifact_losses = 0;
 };
 
 class Loop {
@@ -56,6 +59,7 @@ class Loop {
     void dispatch();
     void handle(Compiled event);
     void handle(Evaluated event);
+    void handle(const ArtifactLost& event);
     void handle(DeviceFailed event);
     [[noreturn]] void handle(const EnvironmentBroken& event);
     void record(const Proposal& proposal, IterationRecord record);
@@ -256,6 +260,21 @@ void Loop::handle(Evaluated event) {
     if (keep) {
         incumbent_ = Incumbent{last_iter_, experiments_.variant(pending.proposal.candidate, pending.artifact, target_)};
     }
+}
+
+// Somebody cleaned the cache under a running study: what is needed of it is compiled again.
+void Loop::handle(const ArtifactLost& event) {
+    runners_[event.device]->release();
+    Pending& pending = pending_.at(event.ticket);
+    if (++pending.artifact_losses == kMaxArtifactLosses) {
+        throw EnvironmentError(fmt::format("{} keeps vanishing: the cache loses what is written to it; set ATTUNE_CACHE to "
+                                           "another folder",
+                                           pending.artifact.path));
+    }
+    observer_.on_message("the cache has been emptied; compiling again");
+    if (const auto row = store_.incumbent()) adopt_incumbent(*row);
+    compile_pool_->submit(event.ticket, experiments_.job(pending.proposal.candidate, target_));
+    pending.stage = Pending::Stage::compiling;
 }
 
 void Loop::handle(DeviceFailed event) {

@@ -27,6 +27,8 @@ void DeviceRunner::work() {
     while (auto order = orders_.pop()) {
         try {
             events_.push(Evaluated{order->ticket, index_, evaluator_->evaluate(order->experiment)});
+        } catch (const ArtifactMissing&) {
+            events_.push(ArtifactLost{order->ticket, index_});
         } catch (const std::exception& error) {
             events_.push(DeviceFailed{order->ticket, index_, error.what()});
         }

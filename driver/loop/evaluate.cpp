@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "core/error.h"
 #include "core/statistics.h"
@@ -14,6 +15,12 @@ namespace {
 
 // A device's speed drifts with its temperature over minutes; so often the incumbent's own times are taken anew.
 constexpr int kExperimentsPerIncumbentTiming = 25;
+// The incumbent has run well many times, so when it fails that is first taken for an accident of its worker.
+constexpr int kIncumbentAttempts = 3;
+// Samples taken while the device throttles are taken again after a pause, but only so often an experiment: a device that
+// always throttles is the device people have, and its samples are marked instead.
+constexpr int kRetakes = 3;
+constexpr std::chrono::milliseconds kCoolingPause{250};
 constexpr Draw stress_draw(Stress stress) { return {0, stress}; }
 
 Evaluation failed(Evaluation evaluation, const Failure& failure) {
@@ -45,6 +52,7 @@ Evaluator::Evaluator(Device& device, const Suite& suite, const MeasureSettings& 
 
 Evaluation Evaluator::evaluate(const Experiment& experiment) {
     const auto started = std::chrono::steady_clock::now();
+    retakes_left_ = kRetakes;
     Evaluation evaluation;
     for (const CaseSpec& spec : suite_.cases) {
         CaseRecord record;
@@ -117,7 +125,7 @@ Evaluator::Failed Evaluator::time_case(Slot slot, std::size_t index, CaseRecord&
     SampleRequest request{.warmup = 3, .cold = settings_.min_samples, .warm = settings_.warm_samples};
     Samples& all = record.samples;
     while (static_cast<int>(all.cold_ms.size()) < settings_.max_samples) {
-        const auto sampled = device_.time(slot, index, request);
+        const auto sampled = sample(slot, index, request);
         if (!sampled.ok()) return sampled.failure();
         append(all.cold_ms, sampled.value().cold_ms);
         append(all.warm_ms, sampled.value().warm_ms);
@@ -128,6 +136,16 @@ Evaluator::Failed Evaluator::time_case(Slot slot, std::size_t index, CaseRecord&
         request.warm = 0;
     }
     return std::nullopt;
+}
+
+Result<Samples> Evaluator::sample(Slot slot, std::size_t index, const SampleRequest& request) {
+    Result<Samples> sampled = device_.time(slot, index, request);
+    while (sampled.ok() && sampled.value().throttled && retakes_left_ > 0) {
+        --retakes_left_;
+        std::this_thread::sleep_for(kCoolingPause);
+        sampled = device_.time(slot, index, request);
+    }
+    return sampled;
 }
 
 Evaluator::Failed Evaluator::check_stresses(Evaluation& evaluation) {
@@ -193,23 +211,27 @@ Evaluator::Failed Evaluator::challenge(const Incumbent& incumbent, Evaluation& e
 void Evaluator::adopt(const Incumbent& incumbent) {
     const bool is_new = incumbent.iter != adopted_iter_;
     if (!is_new && ++since_incumbent_timed_ < kExperimentsPerIncumbentTiming) return;
-    if (is_new) {
-        if (const auto loaded = device_.load(Slot::incumbent, incumbent.variant); !loaded.ok()) {
-            throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer loads on this device: {}",
-                                               incumbent.iter, loaded.failure().diagnostics));
-        }
+    Failed failure = load_and_time(incumbent);
+    for (int attempt = 1; failure && attempt < kIncumbentAttempts; ++attempt) failure = load_and_time(incumbent);
+    if (failure) {
+        throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer runs on this device: {}",
+                                           incumbent.iter, failure->diagnostics));
+    }
+    adopted_iter_ = incumbent.iter;
+    since_incumbent_timed_ = 0;
+}
+
+Evaluator::Failed Evaluator::load_and_time(const Incumbent& incumbent) {
+    if (incumbent.iter != adopted_iter_) {
+        if (const auto loaded = device_.load(Slot::incumbent, incumbent.variant); !loaded.ok()) return loaded.failure();
     }
     std::vector<CaseRecord> cases(suite_.cases.size());
     for (std::size_t index = 0; index < cases.size(); ++index) {
         cases[index].family = suite_.cases[index].family;
-        if (const auto failure = time_case(Slot::incumbent, index, cases[index])) {
-            throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer runs on this device: {}",
-                                               incumbent.iter, failure->diagnostics));
-        }
+        if (auto failure = time_case(Slot::incumbent, index, cases[index])) return failure;
     }
     incumbent_family_ms_ = family_medians(cases);
-    adopted_iter_ = incumbent.iter;
-    since_incumbent_timed_ = 0;
+    return std::nullopt;
 }
 
 }  // namespace attune

@@ -61,10 +61,12 @@ class Evaluator {
     [[nodiscard]] Failed check_cases(Draw draw, Evaluation& evaluation);
     [[nodiscard]] Failed time_families(Evaluation& evaluation);
     [[nodiscard]] Failed time_case(Slot slot, std::size_t index, CaseRecord& record);
+    [[nodiscard]] Result<Samples> sample(Slot slot, std::size_t index, const SampleRequest& request);
     [[nodiscard]] Failed check_stresses(Evaluation& evaluation);
     [[nodiscard]] Failed decide(const Experiment& experiment, Evaluation& evaluation);
     [[nodiscard]] Failed challenge(const Incumbent& incumbent, Evaluation& evaluation);
     void adopt(const Incumbent& incumbent);
+    [[nodiscard]] Failed load_and_time(const Incumbent& incumbent);
 
     Device& device_;
     const Suite& suite_;
@@ -74,6 +76,7 @@ class Evaluator {
     FamilyTimes incumbent_family_ms_;  ///< on this very device
     EnvironmentFacts environment_;
     int since_incumbent_timed_ = 0;
+    int retakes_left_ = 0;  ///< of this experiment's throttled samples
 };
 
 }  // namespace attune

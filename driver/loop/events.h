@@ -33,12 +33,18 @@ struct DeviceFailed {
     std::string reason;
 };
 
+/// The file of the experiment's artifact, or of the incumbent's, has gone since it was compiled.
+struct ArtifactLost {
+    Ticket ticket;
+    std::size_t device;
+};
+
 /// The environment is broken for every candidate: the study stops with these words.
 struct EnvironmentBroken {
     std::string reason;
 };
 
-using Event = std::variant<Compiled, Evaluated, DeviceFailed, EnvironmentBroken>;
+using Event = std::variant<Compiled, Evaluated, ArtifactLost, DeviceFailed, EnvironmentBroken>;
 using EventQueue = Queue<Event>;
 
 }  // namespace attune

@@ -87,7 +87,7 @@ IterationRecord Experiments::blank(const std::string& params, const std::string&
     record.template_hash = template_hash_;
     record.environment = environment;
     record.strategy = strategy;
-    record.reproduce = fmt::format("attune try {} --set {}", study_file_, params);
+    record.reproduce = fmt::format("attune try {} --set {} --remeasure -m again", study_file_, params);
     return record;
 }
 

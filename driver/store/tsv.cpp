@@ -49,7 +49,12 @@ std::string tsv_line(const IterationRow& row) {
 }
 
 void TsvFile::sync(const TsvLines& lines) {
-    if (!matches(lines)) rewrite(lines);
+    if (!matches(lines)) {
+        rewrite(lines);
+    } else {
+        std::error_code ignored;
+        std::filesystem::remove(fresh_path(), ignored);  // of a coordinator that was killed while it wrote
+    }
     std::error_code error;
     size_ = static_cast<std::int64_t>(std::filesystem::file_size(path_, error));
     if (error) size_ = -1;
@@ -86,7 +91,7 @@ bool TsvFile::matches(const TsvLines& lines) const {
 }
 
 void TsvFile::rewrite(const TsvLines& lines) {
-    const std::filesystem::path fresh = path_.string() + ".new";
+    const std::filesystem::path fresh = fresh_path();
     errno = 0;
     std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
     file << kTsvHeader;

@@ -39,6 +39,8 @@ class TsvFile {
     [[nodiscard]] bool matches(const TsvLines& lines) const;
     void rewrite(const TsvLines& lines);
 
+    [[nodiscard]] std::filesystem::path fresh_path() const { return path_.string() + ".new"; }
+
     std::filesystem::path path_;
     std::int64_t size_ = -1;  ///< bytes the file has when nobody else touched it
 };

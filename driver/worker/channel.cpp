@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,7 +15,11 @@
 namespace attune {
 namespace {
 
-constexpr std::uint32_t kMaxFrameBytes = 256U << 20U;
+// Above a template folder at its limits (config/template.h), which is the largest thing that is ever sent.
+constexpr std::uint32_t kMaxFrameBytes = 96U << 20U;
+// Bounds on what a frame may unfold into: decoding recurses, and a value of one byte takes sixteen in memory.
+constexpr int kMaxFrameDepth = 16;
+constexpr int kMaxFrameValues = 1 << 22;
 
 bool write_all(int descriptor, const std::uint8_t* data, std::size_t size) {
     while (size > 0) {
@@ -28,6 +33,35 @@ bool write_all(int descriptor, const std::uint8_t* data, std::size_t size) {
     return true;
 }
 
+/// Reads a frame without building anything, and stops at the first sign of a hostile one.
+class FrameCheck : public nlohmann::json_sax<nlohmann::json> {
+  public:
+    bool null() override { return count(); }
+    bool boolean(bool) override { return count(); }
+    bool number_integer(number_integer_t) override { return count(); }
+    bool number_unsigned(number_unsigned_t) override { return count(); }
+    bool number_float(number_float_t, const string_t&) override { return count(); }
+    bool string(string_t&) override { return count(); }
+    bool binary(binary_t&) override { return false; }
+    bool start_object(std::size_t) override { return descend(); }
+    bool start_array(std::size_t) override { return descend(); }
+    bool key(string_t&) override { return count(); }
+    bool end_object() override { return ascend(); }
+    bool end_array() override { return ascend(); }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+  private:
+    bool count() { return ++values_ <= kMaxFrameValues; }
+    bool descend() { return ++depth_ <= kMaxFrameDepth && count(); }
+    bool ascend() {
+        --depth_;
+        return true;
+    }
+
+    int depth_ = 0;
+    int values_ = 0;
+};
+
 }  // namespace
 
 Channel::~Channel() {
@@ -39,6 +73,11 @@ Channel::Channel(Channel&& other) noexcept : descriptor_(std::exchange(other.des
 Channel& Channel::operator=(Channel&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
     return *this;
+}
+
+void Channel::limit_sends(std::chrono::seconds limit) const {
+    const timeval time{limit.count(), 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
 }
 
 bool Channel::send(const nlohmann::json& message) {
@@ -83,9 +122,17 @@ Frame Channel::receive(Clock::time_point deadline) {
 }
 
 Frame decode_frame(const std::uint8_t* data, std::size_t size) {
-    nlohmann::json message = nlohmann::json::from_cbor(data, data + size, /*strict=*/true, /*allow_exceptions=*/false);
-    if (message.is_discarded() || !message.is_object()) return ChannelEnd::garbled;
-    return message;
+    FrameCheck check;
+    if (!nlohmann::json::sax_parse(data, data + size, &check, nlohmann::json::input_format_t::cbor)) {
+        return ChannelEnd::garbled;
+    }
+    try {
+        nlohmann::json message = nlohmann::json::from_cbor(data, data + size);
+        if (message.is_object()) return message;
+    } catch (const nlohmann::json::exception&) {
+        // A list announced longer than memory; the check above has seen all else.
+    }
+    return ChannelEnd::garbled;
 }
 
 }  // namespace attune

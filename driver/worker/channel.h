@@ -22,17 +22,21 @@ class Channel {
     Channel(Channel&& other) noexcept;
     Channel& operator=(Channel&& other) noexcept;
 
-    /// False when the peer is gone.
+    /// False when the peer is gone, or has read nothing for `limit_sends`' time.
     [[nodiscard]] bool send(const nlohmann::json& message);
-    /// The next frame, or why none came. Frames over 256 MiB or that do not decode are `garbled`.
+    /// The next frame, or why none came. One that is too large or does not decode is `garbled`.
     [[nodiscard]] Frame receive(Clock::time_point deadline);
+
+    /// From now on a peer that does not read holds a send up for so long and no longer.
+    void limit_sends(std::chrono::seconds limit) const;
 
   private:
     [[nodiscard]] bool read_exactly(void* data, std::size_t size, Clock::time_point deadline, ChannelEnd& end);
     int descriptor_ = -1;
 };
 
-/// Decodes one frame's bytes; nothing when they are not CBOR within the nesting and size limits.
-[[nodiscard]] std::variant<nlohmann::json, ChannelEnd> decode_frame(const std::uint8_t* data, std::size_t size);
+/// Decodes one frame's bytes, which may be anything: an object, or `garbled` when they are not CBOR or nest or unfold
+/// beyond what a message needs.
+[[nodiscard]] Frame decode_frame(const std::uint8_t* data, std::size_t size);
 
 }  // namespace attune

@@ -1,5 +1,5 @@
 // Values of the backend seam as CBOR-ready JSON, for crossing a process border. CBOR keeps NaN, infinities and float
-// samples exact, which JSON text would not.
+// samples exact, which JSON text would not. Every from_json throws nlohmann::json::exception for what is no such value.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,6 +8,12 @@
 
 namespace attune {
 
+void from_json(const nlohmann::json& json, Outcome& value);
+void from_json(const nlohmann::json& json, Family& value);
+void from_json(const nlohmann::json& json, Stress& value);
+void from_json(const nlohmann::json& json, DeviceKind& value);
+void from_json(const nlohmann::json& json, Slot& value);
+void from_json(const nlohmann::json& json, TensorMapPlan::Tensor& value);
 void to_json(nlohmann::json& json, const CompileJob& job);
 void from_json(const nlohmann::json& json, CompileJob& job);
 void to_json(nlohmann::json& json, const Artifact& artifact);

@@ -21,6 +21,25 @@ namespace attune {
 namespace {
 
 constexpr off_t kStderrTailBytes = 4096;
+// No artifact is as large; a source that expands without end, or a kernel that prints without end, fills no disk.
+constexpr std::int64_t kMaxFileBytes = 256 << 20;
+constexpr std::chrono::seconds kUnreadSendLimit{30};
+// The kernel ends a killed process at once, except one that waits inside a driver.
+constexpr std::chrono::seconds kDeathLimit{30};
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kLimitAddressSpace = false;  // the sanitizer's shadow is terabytes of it
+#else
+constexpr bool kLimitAddressSpace = true;
+#endif
+
+/// Makes the kernel choose this process, rather than the coordinator, when the machine runs out of memory.
+void volunteer_for_oom() {
+    const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    [[maybe_unused]] const ssize_t written = ::write(file, "1000", 4);
+    ::close(file);
+}
 
 [[noreturn]] void become_worker(const WorkerCommand& command, char* const* argv, pid_t parent, int socket, int stderr_file) {
     // Between fork and exec only async-signal-safe calls are allowed: the parent has threads.
@@ -31,15 +50,15 @@ constexpr off_t kStderrTailBytes = 4096;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     // Signals a shell left ignored (nohup, background jobs) would be inherited through exec.
-    ::signal(SIGINT, SIG_DFL);
-    ::signal(SIGTERM, SIG_DFL);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);
     const auto limit = [](auto resource, std::int64_t value) {
         if (value <= 0) return;
         const rlimit bounds{static_cast<rlim_t>(value), static_cast<rlim_t>(value)};
         ::setrlimit(resource, &bounds);
     };
-    limit(RLIMIT_AS, command.address_space_bytes);
-    limit(RLIMIT_CPU, command.cpu_seconds);
+    if (kLimitAddressSpace) limit(RLIMIT_AS, command.address_space_bytes);
+    limit(RLIMIT_FSIZE, kMaxFileBytes);
+    volunteer_for_oom();
     const rlimit no_core{0, 0};  // a night of crashing kernels must not fill the disk
     ::setrlimit(RLIMIT_CORE, &no_core);
 
@@ -75,7 +94,22 @@ std::string describe_end(int wait_status) {
     return fmt::format("exited with code {}", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1);
 }
 
+bool reap_within(pid_t pid, int& status, std::chrono::milliseconds limit) {
+    const auto deadline = Channel::Clock::now() + limit;
+    while (::waitpid(pid, &status, WNOHANG) != pid) {
+        if (Channel::Clock::now() >= deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+}
+
 }  // namespace
+
+void die_with_children() {
+    ::signal(SIGTERM, [](int) { ::kill(0, SIGKILL); });
+    // Until here the parent's death meant SIGKILL, so there is no moment at which it goes unnoticed.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
 
 WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     int sockets[2];
@@ -86,6 +120,7 @@ WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     }
     Channel ours(sockets[0]);
     Channel theirs(sockets[1]);
+    ours.limit_sends(kUnreadSendLimit);
     const int stderr_file = ::memfd_create("worker-stderr", MFD_CLOEXEC);
 
     std::vector<std::string> words{command.executable.string()};
@@ -133,19 +168,13 @@ void WorkerProcess::kill_group() const {
 std::string WorkerProcess::stop(std::chrono::milliseconds grace) {
     if (pid_ <= 0) return "was not running";
     int status = 0;
-    const auto deadline = Channel::Clock::now() + grace;
-    bool already_dead = ::waitpid(pid_, &status, WNOHANG) == pid_;
-    while (!already_dead && Channel::Clock::now() < deadline) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-        already_dead = ::waitpid(pid_, &status, WNOHANG) == pid_;
-    }
+    const bool died_itself = reap_within(pid_, status, grace);
     kill_group();  // a compiler may have children of its own
-    if (!already_dead) {
-        while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-        }
-    }
+    const bool ended = died_itself || reap_within(pid_, status, kDeathLimit);
     pid_ = -1;
-    const std::string end = already_dead ? describe_end(status) : "stopped by the coordinator";
+    const std::string end = died_itself ? describe_end(status)
+                            : ended     ? "stopped by the coordinator"
+                                        : "does not even die when killed: its driver hangs, and only a reboot may help";
     const std::string words = stderr_file_ >= 0 ? tail_of(stderr_file_) : std::string();
     return words.empty() ? end : fmt::format("{}; its last words: {}", end, words);
 }

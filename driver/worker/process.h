@@ -15,12 +15,15 @@ namespace attune {
 struct WorkerCommand {
     std::vector<std::string> arguments;      ///< after the program's own path: {"worker", "compile", …}
     std::filesystem::path executable;        ///< normally /proc/self/exe resolved
-    std::int64_t address_space_bytes = 0;    ///< RLIMIT_AS; 0: unlimited (a CUDA context needs that)
-    std::int64_t cpu_seconds = 0;            ///< RLIMIT_CPU, inherited by what it starts; 0: unlimited
+    std::int64_t address_space_bytes = 0;    ///< RLIMIT_AS, also of what it starts; 0: unlimited (a CUDA context needs that)
 };
 
 /// Descriptor number of the channel inside a worker.
 inline constexpr int kWorkerChannel = 3;
+
+/// For a worker that starts programs of its own: from now on the coordinator's death takes them along, where otherwise it
+/// would take the worker alone and leave, say, an endless compile behind.
+void die_with_children();
 
 /// Owns a running worker. It is killed, with its whole process group, on destruction; the kernel kills it when the
 /// coordinator dies first, however that died.
@@ -40,6 +43,7 @@ class WorkerProcess {
 
     /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with the last
     /// lines it wrote to stderr. A worker that is dying already is given `grace` to do so, so that the cause is its own.
+    /// One that a hung driver keeps from dying at all is left behind after a while.
     std::string stop(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
 
   private:

@@ -1,12 +1,11 @@
 // The backend seam on the coordinator's side: the same interfaces, answered by a worker process under a deadline.
 #pragma once
 
-#include <mutex>
 #include <optional>
 
 #include "backend/backend.h"
 #include "core/error.h"
-#include "worker/process.h"
+#include "worker/link.h"
 
 namespace attune {
 
@@ -22,16 +21,12 @@ class RemoteCompiler : public Compiler {
   public:
     RemoteCompiler(WorkerCommand command, double timeout_s);
     [[nodiscard]] Result<Artifact> compile(const CompileJob& job) override;
-    /// Kills the worker: the compile in flight returns a Failure.
+    /// Kills the worker for good: the compile in flight returns a Failure, later ones throw EnvironmentError.
     void interrupt() override;
 
   private:
-    void ensure_worker();
-
-    WorkerCommand command_;
+    WorkerLink link_;
     double timeout_s_;
-    std::mutex process_mutex_;  ///< guards process_ against interrupt()
-    std::optional<WorkerProcess> process_;
     int compiles_ = 0;  ///< by the current process
 };
 
@@ -39,6 +34,7 @@ class RemoteCompiler : public Compiler {
 struct DeviceDeadlines {
     double request_s = 10.0;  ///< one check, or one batch of samples
     double open_s = 300.0;    ///< context, cases, references
+    double retry_s = 1.0;     ///< before the second start of a worker; four times as long before each later one
 };
 
 /// Runs a device in a child process. A candidate that kills, hangs or poisons the worker is a Failure; the worker is
@@ -57,7 +53,7 @@ class RemoteDevice : public Device {
 
     /// "cuda:0"
     [[nodiscard]] const std::string& label() const { return label_; }
-    /// Kills the worker: the call in flight returns a Failure.
+    /// Kills the worker for good: the call in flight returns a Failure, later ones throw DeviceLost.
     void interrupt() override;
     /// Process id of the live worker, -1 when there is none. For tests that kill it.
     [[nodiscard]] pid_t worker_pid();
@@ -66,17 +62,16 @@ class RemoteDevice : public Device {
     template <class T>
     [[nodiscard]] Result<T> ask(const nlohmann::json& request, double timeout_s);
     template <class T>
-    T ask_or_lose(const nlohmann::json& request, double timeout_s);
+    [[nodiscard]] T ask_until_answered(const nlohmann::json& request);
+    void require(const nlohmann::json& request);
     void ensure_worker();
     void start_worker();
 
-    WorkerCommand command_;
+    WorkerLink link_;
     DeviceDeadlines deadlines_;
     std::string label_;
     std::optional<Suite> suite_;
     std::optional<Variant> incumbent_;
-    std::mutex process_mutex_;  ///< guards process_ against interrupt()
-    std::optional<WorkerProcess> process_;
     bool started_once_ = false;
 };
 

@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "worker/codec.h"
-#include "worker/deadline.h"
 #include "worker/remote.h"
 
 namespace attune {
@@ -12,112 +13,104 @@ namespace {
 
 constexpr int kStartAttempts = 4;
 
-std::chrono::seconds backoff(int attempt) { return std::chrono::seconds(attempt == 0 ? 0 : 1 << (2 * attempt - 2)); }
+// Asked of the coordinator's own file system, because a device that is told to load a missing file cannot tell it from
+// a bad one.
+void require_artifact(const Variant& variant) {
+    if (!std::filesystem::exists(variant.artifact.path)) throw ArtifactMissing(variant.artifact.path);
+}
+
+std::optional<std::string> defect(const std::vector<float>& samples_ms, int wanted) {
+    if (samples_ms.size() != static_cast<std::size_t>(wanted)) {
+        return fmt::format("{} samples instead of {}", samples_ms.size(), wanted);
+    }
+    const auto impossible = [](float sample_ms) { return !std::isfinite(sample_ms) || sample_ms <= 0.0F; };
+    const auto found = std::find_if(samples_ms.begin(), samples_ms.end(), impossible);
+    if (found == samples_ms.end()) return std::nullopt;
+    return fmt::format("a sample of {} ms", *found);
+}
+
+Failure not_times(const std::string& what) {
+    return {Outcome::crash, fmt::format("the device worker measured {}, which cannot be", what)};
+}
 
 }  // namespace
 
 RemoteDevice::RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label)
-    : command_(std::move(command)), deadlines_(deadlines), label_(std::move(label)) {}
+    : link_(std::move(command), "the device worker"), deadlines_(deadlines), label_(std::move(label)) {}
 
-void RemoteDevice::interrupt() {
-    const std::lock_guard lock(process_mutex_);
-    if (process_) process_->kill_group();
-}
+void RemoteDevice::interrupt() { link_.interrupt(); }
 
-pid_t RemoteDevice::worker_pid() {
-    const std::lock_guard lock(process_mutex_);
-    return process_ ? process_->pid() : -1;
-}
+pid_t RemoteDevice::worker_pid() { return link_.pid(); }
 
-// One request, one answer. Whatever keeps the answer from coming costs the worker its life: after a hang or a fault
-// nothing about its state can be trusted.
 template <class T>
 Result<T> RemoteDevice::ask(const nlohmann::json& request, double timeout_s) {
-    const auto fail = [&](Outcome outcome, const std::string& what, std::chrono::milliseconds grace) -> Failure {
-        const std::lock_guard lock(process_mutex_);
-        const std::string end = process_->stop(grace);
-        process_.reset();
-        return {outcome, fmt::format("{}; the device worker {}", what, end)};
-    };
-    if (!process_->channel().send(request)) {
-        return fail(Outcome::crash, "the device worker could not be reached", kDyingGrace);
-    }
-    Frame frame = process_->channel().receive(deadline_after(timeout_s));
-    if (const auto* end = std::get_if<ChannelEnd>(&frame)) {
-        if (*end == ChannelEnd::timed_out) {
-            return fail(Outcome::timeout, fmt::format("no answer within {} s", timeout_s), {});
-        }
-        return fail(Outcome::crash, "the device worker died", kDyingGrace);
-    }
-    const auto& answer = std::get<nlohmann::json>(frame);
-    if (answer.contains("environment")) throw EnvironmentError(answer.at("environment").get<std::string>());
-    if (answer.contains("failure")) {
-        const auto failure = answer.at("failure").get<Failure>();
-        if (answer.value("poisoned", false)) return fail(failure.outcome, failure.diagnostics, {});
-        return failure;
-    }
-    return answer.at("value").get<T>();
+    T value{};
+    const auto failure = link_.ask(request, timeout_s, [&](const nlohmann::json& answer) { answer.get_to(value); });
+    if (failure) return *failure;
+    return value;
 }
 
-template <class T>
-T RemoteDevice::ask_or_lose(const nlohmann::json& request, double timeout_s) {
-    Result<T> result = ask<T>(request, timeout_s);
-    if (!result.ok()) throw DeviceLost(fmt::format("{}: {}", label_, result.failure().diagnostics));
-    return std::move(result.value());
+void RemoteDevice::require(const nlohmann::json& request) {
+    const Result<bool> done = ask<bool>(request, deadlines_.open_s);
+    if (!done.ok()) throw DeviceLost(fmt::format("{}: {}", label_, done.failure().diagnostics));
 }
 
 void RemoteDevice::start_worker() {
-    {
-        const std::lock_guard lock(process_mutex_);
-        process_ = WorkerProcess::start(command_);
-    }
-    if (suite_) ask_or_lose<bool>({{"op", "open_suite"}, {"suite", *suite_}}, deadlines_.open_s);
-    if (incumbent_) {
-        ask_or_lose<bool>({{"op", "load"}, {"slot", Slot::incumbent}, {"variant", *incumbent_}}, deadlines_.open_s);
-    }
+    if (incumbent_) require_artifact(*incumbent_);
+    link_.start();
+    if (suite_) require({{"op", "open_suite"}, {"suite", *suite_}});
+    if (incumbent_) require({{"op", "load"}, {"slot", Slot::incumbent}, {"variant", *incumbent_}});
 }
 
 void RemoteDevice::ensure_worker() {
-    if (process_) return;
+    if (link_.running()) return;
     std::string last_words;
+    double pause_s = 0.0;
     for (int attempt = 0; attempt < kStartAttempts; ++attempt) {
-        std::this_thread::sleep_for(backoff(attempt));
+        link_.pause(std::chrono::duration<double>(pause_s));
+        pause_s = pause_s == 0.0 ? deadlines_.retry_s : 4.0 * pause_s;
         try {
             start_worker();
             started_once_ = true;
             return;
         } catch (const EnvironmentError& error) {
-            // What never worked is a plain lack, told at once; what worked before may come back.
-            if (!started_once_) throw;
+            link_.stop();
+            // A lack that the worker tells of before anything ever worked is told at once; all else may pass.
+            const bool worker_died = dynamic_cast<const DeviceLost*>(&error) != nullptr;
+            if (!started_once_ && !worker_died) throw;
             last_words = error.what();
-            const std::lock_guard lock(process_mutex_);
-            process_.reset();
         }
     }
     throw DeviceLost(fmt::format("{}; gave up after {} starts: see `attune doctor`, and nvidia-smi for the GPU's state",
                                  last_words, kStartAttempts));
 }
 
-TargetFacts RemoteDevice::target() {
-    ensure_worker();
-    return ask_or_lose<TargetFacts>({{"op", "target"}}, deadlines_.open_s);
+// What is asked of the device itself fails through no candidate's fault: a worker that dies over it is replaced.
+template <class T>
+T RemoteDevice::ask_until_answered(const nlohmann::json& request) {
+    std::string last_words;
+    for (int attempt = 0; attempt < kStartAttempts; ++attempt) {
+        ensure_worker();
+        Result<T> result = ask<T>(request, deadlines_.open_s);
+        if (result.ok()) return std::move(result.value());
+        last_words = result.failure().diagnostics;
+    }
+    throw DeviceLost(fmt::format("{}: {}", label_, last_words));
 }
 
-EnvironmentFacts RemoteDevice::environment() {
-    ensure_worker();
-    return ask_or_lose<EnvironmentFacts>({{"op", "environment"}}, deadlines_.open_s);
-}
+TargetFacts RemoteDevice::target() { return ask_until_answered<TargetFacts>({{"op", "target"}}); }
+
+EnvironmentFacts RemoteDevice::environment() { return ask_until_answered<EnvironmentFacts>({{"op", "environment"}}); }
 
 void RemoteDevice::open_suite(const Suite& suite) {
     suite_ = suite;
-    if (process_) {
-        ask_or_lose<bool>({{"op", "open_suite"}, {"suite", suite}}, deadlines_.open_s);
-    } else {
-        ensure_worker();
-    }
+    if (link_.running() && ask<bool>({{"op", "open_suite"}, {"suite", suite}}, deadlines_.open_s).ok()) return;
+    link_.stop();
+    ensure_worker();
 }
 
 Result<bool> RemoteDevice::load(Slot slot, const Variant& variant) {
+    require_artifact(variant);
     ensure_worker();
     Result<bool> loaded = ask<bool>({{"op", "load"}, {"slot", slot}, {"variant", variant}}, deadlines_.request_s);
     if (slot == Slot::incumbent && loaded.ok()) incumbent_ = variant;
@@ -131,13 +124,22 @@ Result<CheckReport> RemoteDevice::check(Slot slot, std::size_t case_index, Draw 
 
 Result<Samples> RemoteDevice::time(Slot slot, std::size_t case_index, const SampleRequest& request) {
     ensure_worker();
-    return ask<Samples>({{"op", "time"}, {"slot", slot}, {"case", case_index}, {"request", request}},
-                        deadlines_.request_s);
+    Result<Samples> samples = ask<Samples>(
+        {{"op", "time"}, {"slot", slot}, {"case", case_index}, {"request", request}}, deadlines_.request_s);
+    if (!samples.ok()) return samples;
+    if (const auto what = defect(samples.value().cold_ms, request.cold)) return not_times(*what);
+    if (const auto what = defect(samples.value().warm_ms, request.warm)) return not_times(*what);
+    return samples;
 }
 
 Result<PairedSamples> RemoteDevice::pair(std::size_t case_index, int pairs) {
     ensure_worker();
-    return ask<PairedSamples>({{"op", "pair"}, {"case", case_index}, {"pairs", pairs}}, deadlines_.request_s);
+    Result<PairedSamples> samples =
+        ask<PairedSamples>({{"op", "pair"}, {"case", case_index}, {"pairs", pairs}}, deadlines_.request_s);
+    if (!samples.ok()) return samples;
+    if (const auto what = defect(samples.value().a_ms, pairs)) return not_times(*what);
+    if (const auto what = defect(samples.value().b_ms, pairs)) return not_times(*what);
+    return samples;
 }
 
 }  // namespace attune

@@ -1,5 +1,6 @@
 #include "worker/serve.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -11,9 +12,13 @@ namespace {
 
 constexpr double kForever_s = 1e8;
 
-// Calls `answer` on every request; an EnvironmentError becomes an answer of its own, because it is the coordinator who
-// tells people.
-void serve(Channel channel, const std::function<nlohmann::json(const nlohmann::json&)>& answer) {
+nlohmann::json failure_reply(Outcome outcome, const std::exception& error) {
+    return {{"failure", Failure{outcome, error.what()}}, {"poisoned", true}};
+}
+
+// Calls `answer` on every request. A broken environment is an answer of its own, because it is the coordinator who tells
+// people; whatever else is thrown (no memory left, a kernel that throws) is the candidate's `outcome`.
+void serve(Channel channel, Outcome outcome, const std::function<nlohmann::json(const nlohmann::json&)>& answer) {
     for (;;) {
         Frame frame = channel.receive(deadline_after(kForever_s));
         const auto* request = std::get_if<nlohmann::json>(&frame);
@@ -23,6 +28,10 @@ void serve(Channel channel, const std::function<nlohmann::json(const nlohmann::j
             reply = answer(*request);
         } catch (const EnvironmentError& error) {
             reply = {{"environment", error.what()}};
+        } catch (const std::filesystem::filesystem_error& error) {
+            reply = {{"environment", error.what()}};
+        } catch (const std::exception& error) {
+            reply = failure_reply(outcome, error);
         }
         if (!channel.send(reply)) return;
     }
@@ -58,17 +67,17 @@ nlohmann::json answer_device(ServedDevice& served, const nlohmann::json& request
 
 void serve_compiler(Channel channel, const std::function<std::unique_ptr<Compiler>()>& make) {
     std::unique_ptr<Compiler> compiler;
-    serve(std::move(channel), [&](const nlohmann::json& request) -> nlohmann::json {
+    serve(std::move(channel), Outcome::compile_error, [&](const nlohmann::json& request) -> nlohmann::json {
         if (!compiler) compiler = make();
         const Result<Artifact> result = compiler->compile(request.at("job").get<CompileJob>());
-        if (result.ok()) return {{"artifact", result.value()}};
-        return {{"failure", result.failure()}};
+        if (result.ok()) return {{"value", result.value()}};
+        return {{"failure", result.failure()}, {"poisoned", false}};
     });
 }
 
 void serve_device(Channel channel, const std::function<ServedDevice()>& make) {
     ServedDevice served;
-    serve(std::move(channel), [&](const nlohmann::json& request) {
+    serve(std::move(channel), Outcome::crash, [&](const nlohmann::json& request) {
         if (!served.device) served = make();
         return answer_device(served, request);
     });

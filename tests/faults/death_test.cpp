@@ -1,0 +1,309 @@
+// Whatever dies, and whenever, the record stays whole and nothing stays behind: the built program on a real template,
+// killed by real signals.
+//
+// ATTUNE_KILLS sets how often the coordinator is killed (25 unless set), ATTUNE_SEED the instants.
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <random>
+#include <set>
+
+#include "faults/program.h"
+
+namespace attune {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using std::chrono::milliseconds;
+using testing::Ended;
+using testing::Program;
+using testing::Workshop;
+
+constexpr int kCandidates = 16;  // of healthy.json
+constexpr int kInput = 2, kEnvironment = 3;
+
+long number_from(const char* variable, long fallback) {
+    const char* text = std::getenv(variable);
+    return text == nullptr ? fallback : std::stol(text);
+}
+
+class DeathTest : public ::testing::Test {
+  protected:
+    DeathTest() : seed_(static_cast<std::uint64_t>(number_from("ATTUNE_SEED", static_cast<long>(std::random_device{}())))) {
+        random_.seed(seed_);
+        workshop_.warm_cache();
+    }
+
+    [[nodiscard]] std::vector<std::string> tune() const { return {"tune", testing::data("healthy.json"), "--device", "cpu"}; }
+    [[nodiscard]] milliseconds random_time(milliseconds longest) {
+        return milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, longest.count())(random_));
+    }
+
+    [[nodiscard]] int count(const std::string& what) const {
+        SQLite::Database db(workshop_.database().string());
+        return db.execAndGet("SELECT " + what).getInt();
+    }
+    [[nodiscard]] int recorded() const {
+        return std::filesystem::exists(workshop_.database()) ? count("count(*) FROM iteration") : 0;
+    }
+
+    /// Runs the study to its end and checks that what is recorded is all of it, once, numbered without a gap.
+    void expect_it_completes() {
+        const Ended ended = workshop_.run(tune());
+        ASSERT_EQ(ended.code, 0) << ended.err;
+        std::set<std::string> seen;
+        {
+            SQLite::Database db(workshop_.database().string());
+            EXPECT_EQ(db.execAndGet("PRAGMA integrity_check").getString(), "ok");
+            SQLite::Statement select(db, "SELECT iter, params FROM iteration ORDER BY iter");
+            int next = 1;
+            while (select.executeStep()) {
+                EXPECT_EQ(select.getColumn(0).getInt(), next++);
+                EXPECT_TRUE(seen.insert(select.getColumn(1).getString()).second) << "twice: " << select.getColumn(1).getString();
+            }
+        }
+        EXPECT_EQ(seen.size(), static_cast<std::size_t>(kCandidates));
+        EXPECT_EQ(count("count(*) FROM intent WHERE is_open"), 0);
+        expect_tsv_equals_database();
+        expect_nothing_left();
+    }
+
+    /// iters.tsv, written line by line, is what is written anew from the database.
+    void expect_tsv_equals_database() {
+        const auto tsv = workshop_.path("results/healthy/iters.tsv");
+        const std::string appended = testing::read_file(tsv);
+        EXPECT_EQ(std::count(appended.begin(), appended.end(), '\n'), count("count(*) + 1 FROM iteration"));
+        std::filesystem::remove(tsv);
+        ASSERT_EQ(workshop_.run(tune()).code, 0);
+        EXPECT_EQ(testing::read_file(tsv), appended);
+    }
+
+    void expect_nothing_left() {
+        EXPECT_TRUE(workshop_.is_deserted());
+        EXPECT_THAT(workshop_.scratch(), IsEmpty());
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(workshop_.path("results"))) {
+            const std::string name = entry.path().filename().string();
+            EXPECT_THAT(name, ::testing::AnyOf("attune.db", "healthy", "iters.tsv", ".lock")) << "left behind";
+        }
+    }
+
+    /// Waits until the study has recorded something.
+    void await_iterations(Program& program, int wanted) {
+        while (recorded() < wanted) ASSERT_TRUE(program.runs_for(milliseconds(10))) << program.wait().err;
+    }
+
+    Workshop workshop_;
+    std::uint64_t seed_;
+    std::mt19937_64 random_;
+};
+
+TEST_F(DeathTest, ACoordinatorKilledAtRandomInstantsLosesNothing) {
+    long kills_left = number_from("ATTUNE_KILLS", 25);
+    int completed = 0;
+    // So long does an undisturbed run take: the instants are spread over all of it.
+    const auto started = std::chrono::steady_clock::now();
+    expect_it_completes();
+    const auto whole = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - started);
+    std::filesystem::remove_all(workshop_.path("results"));
+
+    while (kills_left > 0) {
+        Program program = workshop_.start(tune());
+        if (program.runs_for(random_time(whole))) {
+            program.signal(SIGKILL);
+            EXPECT_EQ(program.wait().signal, SIGKILL);
+            --kills_left;
+            ASSERT_TRUE(workshop_.is_deserted()) << "seed " << seed_;
+        } else {
+            ASSERT_EQ(program.wait().code, 0) << "seed " << seed_;
+        }
+        if (recorded() == kCandidates) {
+            expect_it_completes();
+            std::filesystem::remove_all(workshop_.path("results"));
+            ++completed;
+        }
+    }
+    expect_it_completes();
+    std::cout << completed + 1 << " studies completed under fire, seed " << seed_ << ", whole run " << whole.count() << " ms\n";
+}
+
+TEST_F(DeathTest, ACoordinatorKilledWhileItCompilesLeavesNoCompilerBehind) {
+    Program program = workshop_.start({"tune", testing::data("cpu_faults.json"), "--device", "cpu"});
+    // The endless compile is the third candidate: its compiler proper is a grandchild of the coordinator.
+    while (workshop_.processes("cc1plus").empty()) ASSERT_TRUE(program.runs_for(milliseconds(5))) << program.wait().err;
+    program.signal(SIGKILL);
+    (void)program.wait();
+    EXPECT_TRUE(workshop_.is_deserted());
+}
+
+TEST_F(DeathTest, WorkersKilledAtRandomInstantsCostTheirCandidateOnly) {
+    Program program = workshop_.start(tune());
+    int kills = 0;
+    while (program.runs_for(random_time(milliseconds(400)))) {
+        const auto workers = workshop_.processes(std::string(" worker ") + (random_() % 2 == 0 ? "device" : "compile"));
+        if (workers.empty() || recorded() == 0) continue;  // without a baseline there is no study
+        ::kill(workers[random_() % workers.size()], SIGKILL);
+        ++kills;
+    }
+    const Ended ended = program.wait();
+    ASSERT_EQ(ended.code, 0) << ended.err << "seed " << seed_;
+    EXPECT_GT(kills, 0);
+    EXPECT_EQ(count("count(*) FROM iterations WHERE status = 'crash' AND diagnostics NOT LIKE '%killed by signal 9%'"), 0);
+    EXPECT_LE(count("count(*) FROM iterations WHERE status = 'crash'"), kills);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, AStopIsSoonAndLeavesAStudyThatGoesOn) {
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+        Program program = workshop_.start(tune());
+        await_iterations(program, recorded() + 2);
+        program.signal(number);
+        EXPECT_EQ(program.wait().code, 130);
+        EXPECT_TRUE(workshop_.is_deserted());
+    }
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, AClosedPipeEndsNothing) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    Program program = workshop_.start(tune(), [&] {
+        ::dup2(ends[1], STDERR_FILENO);
+        ::close(ends[0]);
+        ::close(ends[1]);
+    });
+    ::close(ends[1]);
+    ::close(ends[0]);  // nobody reads the progress
+    EXPECT_EQ(program.wait().code, 0);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ACacheDeletedUnderARunningStudyIsFilledAgain) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    for (int i = 0; i < 3; ++i) {
+        std::filesystem::rename(workshop_.cache(), workshop_.path(fmt::format("gone-{}", i)));
+        if (!program.runs_for(milliseconds(700))) break;
+    }
+    const Ended ended = program.wait();
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(count("count(*) FROM iteration WHERE status = 'crash'"), 0) << ended.err;
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ACorruptedCacheIsNoticedAndMended) {
+    ASSERT_EQ(workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "6"}).code, 0);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(workshop_.cache())) {
+        if (entry.path().filename() != "artifact") continue;
+        std::filesystem::resize_file(entry.path(), std::filesystem::file_size(entry.path()) / 2);
+    }
+    expect_it_completes();
+    EXPECT_EQ(count("count(*) FROM iteration WHERE status = 'crash'"), 0);
+}
+
+TEST_F(DeathTest, ADatabaseLockedForAWhileIsWaitedFor) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    {
+        SQLite::Database db(workshop_.database().string(), SQLite::OPEN_READWRITE, 30'000);
+        db.exec("BEGIN IMMEDIATE");
+        std::this_thread::sleep_for(std::chrono::seconds(3));
+        db.exec("ROLLBACK");
+    }
+    const Ended ended = program.wait();
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ADatabaseLockedForGoodEndsTheRunWithItsName) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    {
+        SQLite::Database db(workshop_.database().string(), SQLite::OPEN_READWRITE, 30'000);
+        db.exec("BEGIN IMMEDIATE");
+        const Ended ended = program.wait();
+        EXPECT_EQ(ended.code, kEnvironment);
+        EXPECT_THAT(ended.err, HasSubstr("is locked by another program"));
+        db.exec("ROLLBACK");
+    }
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ASecondCoordinatorIsRefusedByTheNameOfTheFirst) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 1);
+    const Ended second = Program({ATTUNE_BINARY, "tune", testing::data("healthy.json"), "--device", "cpu"},
+                                 workshop_.environment(), workshop_.path("second.txt"))
+                             .wait();
+    EXPECT_EQ(second.code, kEnvironment);
+    EXPECT_THAT(second.err, HasSubstr(fmt::format("process {}", program.pid())));
+    EXPECT_EQ(program.wait().code, 0);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, AFullDiskEndsTheRunAndTheNextOneGoesOn) {
+    // A file-size limit stands in for the disk: writes fail as they do on a full one, for any user.
+    ASSERT_EQ(workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "2"}).code, 0);
+    const auto size = static_cast<rlim_t>(std::filesystem::file_size(workshop_.database()));
+    const Ended ended = workshop_.run(tune(), [size] {
+        ::signal(SIGXFSZ, SIG_IGN);
+        const rlimit limit{size + 20'000, RLIM_INFINITY};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+    });
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("attune.db"));
+    EXPECT_TRUE(workshop_.is_deserted());
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ATrulyFullFileSystemEndsTheRunAndTheNextOneGoesOn) {
+    const auto disk = workshop_.path("results");
+    std::filesystem::create_directories(disk);
+    if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=400k") != 0) GTEST_SKIP() << "mounting a small tmpfs needs root";
+    const Ended ended = workshop_.run(tune());
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("no space left"));
+    EXPECT_TRUE(workshop_.is_deserted());
+    const int before = recorded();
+    EXPECT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=40m"), 0);
+    expect_it_completes();
+    EXPECT_LT(before, kCandidates);
+    ::umount2(disk.c_str(), MNT_DETACH);
+}
+
+TEST_F(DeathTest, AFolderThatCannotBeWrittenIsSaidBeforeAnythingStarts) {
+    if (::geteuid() == 0) {
+        // Root writes everywhere but where nobody can.
+        auto words = tune();
+        words.insert(words.end(), {"--db", "/proc/attune/attune.db"});
+        const Ended ended = workshop_.run(words);
+        EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+        EXPECT_THAT(ended.err, HasSubstr("/proc/attune"));
+        return;
+    }
+    std::filesystem::create_directories(workshop_.path("results"));
+    ::chmod(workshop_.path("results").c_str(), 0555);
+    const Ended ended = workshop_.run(tune());
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("permissions"));
+    ::chmod(workshop_.path("results").c_str(), 0755);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, AWrongStudyWritesNothing) {
+    std::filesystem::remove_all(workshop_.cache());
+    std::filesystem::remove_all(workshop_.path("results"));
+    auto words = tune();
+    words[1] = testing::data("tiny_suite.json");
+    EXPECT_EQ(workshop_.run(words).code, kInput);
+    EXPECT_FALSE(std::filesystem::exists(workshop_.path("results")));
+    EXPECT_FALSE(std::filesystem::exists(workshop_.cache()));
+}
+
+}  // namespace
+}  // namespace attune

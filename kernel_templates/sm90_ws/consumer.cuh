@@ -6,6 +6,7 @@
 // (technique: FlashAttention-3, sections 3.1 and 3.2; there the pipeline drains at the end of each task).
 #pragma once
 
+#include "exact.cuh"
 #include "pipeline.cuh"
 #include "softmax.cuh"
 
@@ -54,6 +55,7 @@ private:
     // ---- Epilogue ----
     DEVICE void finish(const Task& task, const RowStats& stats, int q_stage);
     DEVICE void release_stored_o();
+    DEVICE void repair_overflows();
 
     DEVICE int first_row(const Task& task) const { return task.row + warpgroup_ * kRowsPerWarpgroup; }
     DEVICE bool hi_lo() const { return kHiLo && task_.tiles <= kHiLoBlocks * kTilesPerBlock; }
@@ -67,6 +69,7 @@ private:
     Ring<kQStages> q_;
     Ring<kKStages> k_;
     Ring<kVStages> v_;
+    bool overflowed_ = false;  // some row of this thread's has
     int store_pending_ = -1;  // Q stage that a TMA store may still be reading
 
     Task task_;            // whose scores are computed: tile `tile_` is next
@@ -179,7 +182,11 @@ DEVICE void Consumer::finish(const Task& task, const RowStats& stats, int q_stag
         const float sum = quad_sum(stats.sum[r]);
         const bool valid = row + 8 * r < task.seq_len;
         inverse[r] = reciprocal_approx(sum);
-        const float lse = (stats.shift[r] + log2_approx(sum)) * kLn2;
+        float lse = (stats.shift[r] + log2_approx(sum)) * kLn2;
+        if (kFixed && valid && !(sum <= kLargestSum)) {
+            lse = __int_as_float(kOverflowMark);
+            overflowed_ = true;
+        }
         if (lane % 4 == 0) args_.lse[static_cast<u64>(task.bh) * args_.t_max + row + 8 * r] = valid ? lse : negative_infinity();
     }
     if (first_row(task) + kRowsPerWarpgroup > task.seq_len) {
@@ -221,6 +228,23 @@ DEVICE void Consumer::release_stored_o() {
         if (kOInQ) barrier_arrive(shared_.q_empty(store_pending_));
     }
     store_pending_ = -1;
+}
+
+/// Computes the rows again whose exponentials have overflowed; `finish` has marked them in lse. Rare, so that a warpgroup
+/// which has met one looks through all rows. It may find rows of others, too: both repair them, to the same bits, and the
+/// owner does so after its own store.
+DEVICE void Consumer::repair_overflows() {
+    if (!kFixed || !named_any(kWarpgroupBarrier + warpgroup_, kWarpgroup, overflowed_)) return;
+    if (kTmaStore && thread_ == 0) tma_store_wait();
+    named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
+    const int rows = args_.batch * args_.heads * args_.t_max;
+    for (int first = thread_ / kWarp * kWarp; first < rows; first += kWarpgroup) {
+        const int lse = *reinterpret_cast<const volatile int*>(args_.lse + first + thread_ % kWarp);
+        for (u32 marked = __ballot_sync(~0u, lse == kOverflowMark); marked != 0; marked &= marked - 1) {
+            const int row = first + __ffs(static_cast<int>(marked)) - 1;
+            compute_row_exactly(args_, row / args_.t_max, row % args_.t_max, thread_ % kWarp);
+        }
+    }
 }
 
 // ---- The overlapped loop ------------------------------------------------------------------------------------------------
@@ -278,11 +302,11 @@ DEVICE bool Consumer::step(RowStats& done_stats, float (&factor)[kRowsPerThread]
 
     // The first part of the softmax runs under the product in flight, which is over by the second part: that one can
     // then share its time with the packing of P, whose registers the product has read until now.
-    constexpr int kCount = kKeys / 2, kFirst = kLazy ? 32 : kCount;
+    constexpr int kCount = kKeys / 2, kFirst = kLazy || kFixed ? 32 : kCount;
     factor[0] = factor[1] = 1.f;
-    bool rescale = raise_reference<0, kFirst>(s, stats_, scale_log2_, factor);
+    bool rescale = raise_reference<0, kFirst>(s, stats_, scale_log2_, factor, tile_ == 0);
     exponentiate<0, kFirst>(s, stats_, scale_log2_);
-    if constexpr (kFirst < kCount) rescale |= raise_reference<kFirst, kCount>(s, stats_, scale_log2_, factor);
+    if constexpr (kFirst < kCount) rescale |= raise_reference<kFirst, kCount>(s, stats_, scale_log2_, factor, false);
     if constexpr (kOutputKeys > 0) {
         compute_before_wait(stats_.sum[0] + stats_.sum[1], shared_.base);
         release_stored_o();
@@ -329,7 +353,7 @@ DEVICE void Consumer::run_overlapped() {
         else if (waiting_.half) rescale = step<kTileN, 64>(done_stats, factor);
         else rescale = step<kTileN, kTileN>(done_stats, factor);
         if (tile_ == 0) finish(done_, done_stats, done_q_stage_);
-        else if (rescale) scale_rows(o_, factor);
+        else if (!kFixed && rescale) scale_rows(o_, factor);
         advance();
     }
     wgmma_fence();
@@ -340,6 +364,7 @@ DEVICE void Consumer::run_overlapped() {
     retire_output();
     finish(done_, stats_, done_q_stage_);
     release_stored_o();
+    repair_overflows();
 }
 
 // ---- The serial loop ------------------------------------------------------------------------------------------------------
@@ -355,7 +380,8 @@ DEVICE void Consumer::serial_step() {
     release_k();
     mask_tile<kKeys>(s);
     float factor[kRowsPerThread] = {1.f, 1.f};
-    const bool rescale = raise_reference<0, kKeys / 2>(s, stats_, scale_log2_, factor);
+    constexpr int kFirst = kFixed ? 32 : kKeys / 2;
+    const bool rescale = raise_reference<0, kFirst>(s, stats_, scale_log2_, factor, tile_ == 0);
     exponentiate<0, kKeys / 2>(s, stats_, scale_log2_);
     if (tile_ > 0 && rescale) scale_rows(o_, factor);
     pack<kKeys>(s);
@@ -391,4 +417,5 @@ DEVICE void Consumer::run_serial() {
         q_.advance();
     }
     release_stored_o();
+    repair_overflows();
 }

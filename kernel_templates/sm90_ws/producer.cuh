@@ -65,58 +65,56 @@ public:
     }
 
     DEVICE void run() {
-        int index = scheduler_.first();
-        if (index < scheduler_.count()) {
-            QueryTile tile = scheduler_.tile(index);
-            if (Tune::prefetch && lane_ == 0) prefetch_diagonal(tile);
-            KeyList keys(args_, tile, lane_);
-            while (index < scheduler_.count()) {
-                // The following task is looked up behind the first tiles of this one, while consumers are busy.
-                QueryTile next_tile{};
-                KeyList next_keys;
-                if (keys.blocks == 0) {
-                    clear_rows(args_, tile.bh, tile.q_block * kBlockSize + tile.part * kTileM, kTileM, lane_);
-                    look_up_next(index, next_tile, next_keys);
-                } else {
-                    feed(index, tile, keys, next_tile, next_keys);
-                }
-                tile = next_tile;
-                keys = next_keys;
+        QueryTile tile{}, next_tile{};
+        KeyList keys, next_keys;
+        // The stream begins with a task of nothing, during which the first real one is looked up. There as everywhere,
+        // the following task is looked up behind the first tiles of this one, while consumers are busy with them.
+        int index = kNoTask;
+        do {
+            const Task task = describe(tile, keys);
+            if (task.tiles > 0) load_q(task);
+            else if (index != kNoTask) clear_rows(args_, task.bh, task.row, kTileM, lane_);
+            const int look_up_at = task.tiles > 1 ? 1 : 0;
+            for (int i = 0; i < max(task.tiles, 1); ++i) {
+                if (i < task.tiles) load_tile(task.bh, key_row(keys, i + (task.tiles % kTilesPerBlock > 0 && i > 0)));
+                if (i == look_up_at) look_up_next(index, next_tile, next_keys);
             }
-        }
+            tile = next_tile;
+            keys = next_keys;
+        } while (index < scheduler_.count());
+        end_stream();
+    }
+
+private:
+    static constexpr int kNoTask = -1;
+
+    DEVICE void look_up_next(int& index, QueryTile& tile, KeyList& keys) {
+        const bool first = index == kNoTask;
+        index = first ? scheduler_.first() : scheduler_.next(index);
+        if (index >= scheduler_.count()) return;
+        tile = scheduler_.tile(index);
+        if (Tune::prefetch && first && lane_ == 0) prefetch_first(tile);
+        keys = KeyList(args_, tile, lane_);
+    }
+
+    DEVICE Task describe(const QueryTile& tile, const KeyList& keys) const {
+        // The first 64 rows of a query block never see the last 64 keys of the diagonal block: that tile is left out.
+        const bool short_diagonal = kTasksPerBlock == 2 && kTileN == 64 && keys.diagonal && tile.part == 0;
+        return {tile.bh, tile.q_block * kBlockSize + tile.part * kTileM, tile.seq_len,
+                keys.blocks * kTilesPerBlock - (short_diagonal ? 1 : 0), keys.diagonal};
+    }
+
+    /// First key of the i-th tile of a list, counted without leaving any out.
+    DEVICE int key_row(KeyList& keys, int i) const {
+        return keys.block(i / kTilesPerBlock, lane_) * kBlockSize + i % kTilesPerBlock * kTileN;
+    }
+
+    DEVICE void end_stream() {
         if (Tune::overlap && v_pending_) load_v();
         if (lane_ == 0) {
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
             shared_.put_task(q_.index, Task{0, 0, 0, 0, false});
             barrier_arrive(shared_.q_full(q_.index));
-        }
-    }
-
-private:
-    DEVICE void look_up_next(int& index, QueryTile& tile, KeyList& keys) {
-        index = scheduler_.next(index);
-        if (index >= scheduler_.count()) return;
-        tile = scheduler_.tile(index);
-        keys = KeyList(args_, tile, lane_);
-    }
-
-    /// Publishes a task and loads its Q and its key tiles.
-    DEVICE void feed(int& index, const QueryTile& tile, KeyList& keys, QueryTile& next_tile, KeyList& next_keys) {
-        Task task{tile.bh, tile.q_block * kBlockSize + tile.part * kTileM, tile.seq_len,
-                  keys.blocks * kTilesPerBlock, keys.diagonal};
-        // The first 64 rows of a query block never see the last 64 keys of the diagonal block.
-        const bool half_diagonal = kTasksPerBlock == 2 && kTileN == 64 && keys.diagonal && tile.part == 0;
-        if (half_diagonal) task.tiles -= 1;
-        load_q(task);
-        int n = 0;
-        for (int i = 0; i < keys.blocks; ++i) {
-            const int key_row = keys.block(i, lane_) * kBlockSize;
-#pragma unroll
-            for (int part = 0; part < kTilesPerBlock; ++part) {
-                if (half_diagonal && i == 0 && part == 1) break;
-                load_tile(tile.bh, key_row + part * kTileN);
-                if (++n == min(2, task.tiles)) look_up_next(index, next_tile, next_keys);
-            }
         }
     }
 
@@ -165,16 +163,15 @@ private:
         }
     }
 
-    /// The diagonal block is nearly always in the list: bring it into L2 while the list is still being read.
-    DEVICE void prefetch_diagonal(const QueryTile& tile) {
+    /// The diagonal block is nearly always in the list: bring it into L2, and Q, while the list is still being read.
+    DEVICE void prefetch_first(const QueryTile& tile) {
+        const int row = tile.q_block * kBlockSize;
 #pragma unroll
-        for (int part = 0; part < kTilesPerBlock; ++part) {
-#pragma unroll
-            for (int half = 0; half < kColumnHalves; ++half) {
-                const int row = tile.q_block * kBlockSize + part * kTileN;
-                tma_prefetch(&args_.maps[kMapK], half * kColumnsPerHalf, row, tile.bh);
-                tma_prefetch(&args_.maps[kVMap], half * kColumnsPerHalf, row, tile.bh);
-            }
+        for (int half = 0; half < kColumnHalves; ++half) {
+            for (int at = 0; at < kBlockSize; at += kTileN)
+                tma_prefetch(&args_.maps[kMapK], half * kColumnsPerHalf, row + at, tile.bh);
+            for (int at = 0; at < kTileM; at += kRowsPerWarpgroup)
+                tma_prefetch(&args_.maps[kMapQ], half * kColumnsPerHalf, row + tile.part * kTileM + at, tile.bh);
         }
     }
 

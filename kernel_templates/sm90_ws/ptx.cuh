@@ -55,6 +55,19 @@ DEVICE void named_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/// A barrier that also tells every thread whether `value` held for any of them.
+DEVICE bool named_any(int id, int threads, bool value) {
+    int any;
+    asm volatile(
+        "{.reg .pred in, out; setp.ne.b32 in, %3, 0;\n"
+        "barrier.cta.red.or.pred out, %1, %2, in;\n"
+        "selp.b32 %0, 1, 0, out;}"
+        : "=r"(any)
+        : "r"(id), "r"(threads), "r"(static_cast<int>(value))
+        : "memory");
+    return any != 0;
+}
+
 DEVICE void named_arrive(int id, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
@@ -113,6 +126,9 @@ DEVICE void tma_store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: 
 
 /// Returns when the thread's stores have read their shared memory (which may then be reused or freed).
 DEVICE void tma_store_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+
+/// Returns when the thread's stores have reached global memory.
+DEVICE void tma_store_wait() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 /// Orders this thread's ordinary shared-memory writes before later accesses by TMA or wgmma.
 DEVICE void async_proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }

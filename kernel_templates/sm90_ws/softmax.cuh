@@ -15,10 +15,16 @@ constexpr int kRowsPerThread = 2;
 constexpr float kLn2 = 0.69314718055994531f;
 constexpr float kLog2E = 1.4426950408889634f;
 
-/// With lazy rescaling, the reference of the exponentials moves only when a score exceeds it by a factor of
-/// 2^kLazyLimit. Any reference gives the same quotient o / sum as long as nothing overflows: fp16 P allows 2^15.
+/// The exponentials are relative to a reference, which the textbook moves whenever a row's maximum grows. Any reference
+/// gives the same quotient o / sum as long as nothing overflows, and bf16 and fp32 reach 2^127. So there is a choice:
+/// - always: the textbook;
+/// - lazy: only when a score exceeds it by a factor of 2^kLazyLimit (FlashAttention-4 does this; fp16 P allows 2^15);
+/// - never: the largest of a task's first 64 keys stays the reference, no maximum is looked for after that, and the rare
+///   task whose sums pass kLargestSum is computed once more by other means (exact.cuh).
 constexpr bool kLazy = Tune::rescale == Tune::rescale_lazy;
+constexpr bool kFixed = Tune::rescale == Tune::rescale_never;
 constexpr float kLazyLimit = 8.f;
+constexpr float kLargestSum = 1.8446744e19f;  // 2^64: leaves room for |v| up to 2^62
 
 /// Running statistics of a thread's two rows, in units of the raw product q.k unless said otherwise.
 struct RowStats {
@@ -96,9 +102,13 @@ DEVICE void row_max(const float (&s)[kCount], float (&result)[kRowsPerThread]) {
 
 /// Moves the references if the scores in [kBegin, kEnd) ask for it, with everything computed from them so far: sums, the
 /// exponentials in [0, kBegin), and by way of `factor` what the caller holds. Returns whether it did; all threads of a
-/// warp agree.
+/// warp agree. `first`: the first scores of a task.
 template <int kBegin, int kEnd, int kCount>
-DEVICE bool raise_reference(float (&s)[kCount], RowStats& stats, float scale_log2, float (&factor)[kRowsPerThread]) {
+DEVICE bool raise_reference(float (&s)[kCount], RowStats& stats, float scale_log2, float (&factor)[kRowsPerThread],
+                            bool first) {
+    if constexpr (kFixed) {
+        if (kBegin > 0 || !first) return false;
+    }
     if (kLazy && !__any_sync(~0u, exceeds_limit<kBegin, kEnd>(s, stats))) return false;
     float largest[kRowsPerThread], moved[kRowsPerThread];
     row_max<kBegin, kEnd>(s, largest);

@@ -19,8 +19,12 @@ namespace {
 /// Changes when entries written by an older attune no longer mean the same.
 constexpr std::string_view kCacheFormat = "cubin 1";
 
-std::vector<std::string> compile_options(const std::string& arch_name) {
-    return {"--gpu-architecture=" + arch_name, "-std=c++17", "-default-device", "--ptxas-options=-v"};
+std::vector<std::string> compile_options(const cuda::NvrtcApi& api, const std::string& arch_name) {
+    std::vector<std::string> options{"--gpu-architecture=" + arch_name, "-std=c++17", "-default-device",
+                                     "--ptxas-options=-v"};
+    // Where a driver is installed NVRTC 13 keeps cubins on disk itself, and answers from there without ptxas's report.
+    if (api.major >= 13) options.emplace_back("--no-cache");
+    return options;
 }
 
 /// Puts the resources of the job's entries, in its order, into `artifact`; returns the entries that do not exist.
@@ -63,7 +67,8 @@ class Program {
 
     [[nodiscard]] nvrtcResult compile(const std::vector<std::string>& options) {
         std::vector<const char*> pointers;
-        for (const std::string& option : options) pointers.push_back(option.c_str());
+        for (const std::string& option : options)
+            pointers.push_back(option.c_str());
         return api_.nvrtcCompileProgram(program_, static_cast<int>(pointers.size()), pointers.data());
     }
     [[nodiscard]] std::string log() const {
@@ -92,9 +97,10 @@ class Program {
 void reject_environment_errors(const cuda::NvrtcApi& api, nvrtcResult result, const std::string& arch_name,
                                const std::string& log) {
     if (result == NVRTC_ERROR_BUILTIN_OPERATION_FAILURE) {
-        throw EnvironmentError(fmt::format("{} finds no libnvrtc-builtins.so.{}.{} beside it: reinstall it, or name "
-                                           "another in ATTUNE_CUDA_PATH",
-                                           api.name(), api.major, api.minor));
+        throw EnvironmentError(
+            fmt::format("{} finds no libnvrtc-builtins.so.{}.{} beside it: reinstall it, or name "
+                        "another in ATTUNE_NVRTC",
+                        api.name(), api.major, api.minor));
     }
     if (result != NVRTC_ERROR_INVALID_OPTION) return;
     int count = 0;
@@ -103,9 +109,10 @@ void reject_environment_errors(const cuda::NvrtcApi& api, nvrtcResult result, co
         known.resize(static_cast<std::size_t>(count));
         if (api.nvrtcGetSupportedArchs(known.data()) != NVRTC_SUCCESS) known.clear();
     }
-    throw EnvironmentError(fmt::format("{} does not compile for {} (it knows sm_{}): use another NVRTC through "
-                                       "ATTUNE_CUDA_PATH; it says: {}",
-                                       api.name(), arch_name, fmt::join(known, ", sm_"), log.substr(0, log.find('\n'))));
+    throw EnvironmentError(
+        fmt::format("{} does not compile for {} (it knows sm_{}): use another NVRTC through "
+                    "ATTUNE_NVRTC; it says: {}",
+                    api.name(), arch_name, fmt::join(known, ", sm_"), log.substr(0, log.find('\n'))));
 }
 
 }  // namespace
@@ -152,22 +159,25 @@ NvrtcCompiler::~NvrtcCompiler() = default;
 NvrtcCompiler::NvrtcCompiler(NvrtcCompiler&&) noexcept = default;
 NvrtcCompiler& NvrtcCompiler::operator=(NvrtcCompiler&&) noexcept = default;
 
-std::string NvrtcCompiler::version() const { return impl_->api->name(); }
+std::string NvrtcCompiler::version() const {
+    return impl_->api->name();
+}
 
 Result<Artifact> NvrtcCompiler::compile(const CompileJob& job) {
-    const std::vector<std::string> options = compile_options(job.arch_name);
+    const std::vector<std::string> options = compile_options(*impl_->api, job.arch_name);
     Artifact artifact;
     artifact.source_hash = hash_sources(job.sources);
     artifact.options = fmt::format("{}", fmt::join(options, " "));
     artifact.compiler = version();
 
     Sha256 hash;
-    for (const std::string_view part : {kCacheFormat, std::string_view(artifact.compiler),
-                                        std::string_view(artifact.options), std::string_view(job.main_source),
-                                        std::string_view(artifact.source_hash)}) {
+    for (const std::string_view part :
+         {kCacheFormat, std::string_view(artifact.compiler), std::string_view(artifact.options),
+          std::string_view(job.main_source), std::string_view(artifact.source_hash)}) {
         hash.update_field(part);
     }
-    for (const std::string& entry : job.entries) hash.update_field(entry);
+    for (const std::string& entry : job.entries)
+        hash.update_field(entry);
     const std::string key = hash.hex();
 
     if (const auto cached = impl_->cache.lookup(key)) {

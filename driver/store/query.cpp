@@ -95,16 +95,22 @@ void samples_function(sqlite3_context* context, int /*count*/, sqlite3_value** v
     }
 }
 
-StatementHandle prepare_one(sqlite3* db, const std::string& sql, const std::filesystem::path& path, double limit_s) {
+/// The first statement of `sql`, moving `sql` past it; nothing when only white space or comments are left.
+StatementHandle prepare_next(sqlite3* db, std::string_view& sql, const std::filesystem::path& path, double limit_s) {
     sqlite3_stmt* raw = nullptr;
     const char* tail = nullptr;
     const int code = sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &raw, &tail);
     StatementHandle statement(raw);
     if (code != SQLITE_OK) raise_query_error(db, code, path, limit_s);
-    if (!statement || sqlite3_column_count(raw) == 0) throw InputError("the query is empty; write a SELECT");
-    const std::string_view rest(tail, sql.size() - static_cast<std::size_t>(tail - sql.data()));
-    if (rest.find_first_not_of(" \t\r\n;") != std::string_view::npos && !rest.starts_with("--")) {
-        throw InputError(fmt::format("the query holds more than one statement; leave out `{}`", rest));
+    sql.remove_prefix(static_cast<std::size_t>(tail - sql.data()));
+    return statement;
+}
+
+StatementHandle prepare_one(sqlite3* db, std::string_view sql, const std::filesystem::path& path, double limit_s) {
+    StatementHandle statement = prepare_next(db, sql, path, limit_s);
+    if (!statement) throw InputError("the query is empty; write a SELECT");
+    if (prepare_next(db, sql, path, limit_s)) {
+        throw InputError("the query holds more than one statement; write one SELECT");
     }
     return statement;
 }
@@ -151,6 +157,9 @@ void run_query(const std::filesystem::path& database, const std::string& sql, st
     sqlite3_create_function(db, "samples", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, samples_function, nullptr, nullptr);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
+    // Table-valued functions declare themselves on first use by a CREATE TABLE, which the authorizer would refuse.
+    (void)connection.tryExec("SELECT 1 FROM json_each('[]'), json_tree('[]'), pragma_table_info(''), pragma_table_xinfo(''), "
+                    "pragma_table_list, pragma_index_list(''), pragma_index_info(''), pragma_foreign_key_list('') LIMIT 0");
     sqlite3_set_authorizer(db, authorize, nullptr);
     Clock::time_point deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                                     std::chrono::duration<double>(limit_s));

@@ -1,0 +1,2 @@
+attune_test(cli_record_commands_test SOURCES cli/record_commands_test.cpp DEPENDS attune_cli)
+attune_test(cli_unified_diff_test SOURCES cli/unified_diff_test.cpp DEPENDS attune_cli)

@@ -39,7 +39,8 @@ struct Problem {
 
     Problem(const CaseSpec& of, Draw draw) : spec(of), mask(generate_mask(of, draw.stress)) {
         const auto elements = static_cast<std::size_t>(element_count(spec));
-        for (auto* tensor : {&q, &k, &v}) tensor->resize(elements);
+        for (auto* tensor : {&q, &k, &v})
+            tensor->resize(elements);
         fill_input(spec, draw, kPhiloxQ, q);
         fill_input(spec, draw, kPhiloxK, k);
         fill_input(spec, draw, kPhiloxV, v);
@@ -47,8 +48,8 @@ struct Problem {
         lse.assign(elements / kHeadDim, std::numeric_limits<float>::quiet_NaN());
     }
     [[nodiscard]] AttentionInputs inputs() const {
-        return {spec.batch_size, spec.num_heads, spec.t_max, mask.max_nnz, q, k, v, mask.row_ptr, mask.col_idx,
-                mask.seq_lens};
+        return {spec.batch_size, spec.num_heads, spec.t_max,   mask.max_nnz, q, k, v,
+                mask.row_ptr,    mask.col_idx,   mask.seq_lens};
     }
     [[nodiscard]] AttnArgs args() {
         AttnArgs args{};
@@ -186,7 +187,8 @@ TEST_F(CudaCompare, InfinitiesMatchInPlaceAndSign) {
     const float infinity = std::numeric_limits<float>::infinity();
     for (const std::size_t row : {1U, 2U, 3U}) {
         lse_reference[row] = -infinity;
-        for (std::size_t d = 0; d < kHeadDim; ++d) o[row * kHeadDim + d] = o_reference[row * kHeadDim + d] = 0;
+        for (std::size_t d = 0; d < kHeadDim; ++d)
+            o[row * kHeadDim + d] = o_reference[row * kHeadDim + d] = 0;
     }
     lse[1] = -infinity;
     lse[2] = infinity;
@@ -200,7 +202,8 @@ TEST_F(CudaCompare, InfinitiesMatchInPlaceAndSign) {
 
 TEST_F(CudaCompare, RowsWithoutKeysAreExactlyZero) {
     lse[6] = lse_reference[6] = -std::numeric_limits<float>::infinity();
-    for (std::size_t d = 0; d < kHeadDim; ++d) o[6 * kHeadDim + d] = o_reference[6 * kHeadDim + d] = 0;
+    for (std::size_t d = 0; d < kHeadDim; ++d)
+        o[6 * kHeadDim + d] = o_reference[6 * kHeadDim + d] = 0;
     o[6 * kHeadDim + 2] = 0x8000;  // -0 is zero
     o[6 * kHeadDim + 3] = to_bf16(1e-5F);
     const CompareResult result = compare();
@@ -221,7 +224,8 @@ TEST(CudaGuards, CountsDamagedWords) {
 
 TEST(CudaChecksum, ChangesWithEveryWordAndTheirOrder) {
     std::vector<unsigned> words(1000);
-    for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<unsigned>(i * i);
+    for (std::size_t i = 0; i < words.size(); ++i)
+        words[i] = static_cast<unsigned>(i * i);
     const auto checksum = [&words] {
         unsigned long long sum = 0;
         emulation::launch(&attune_checksum, {2, 1, 1},

@@ -35,7 +35,8 @@ struct Block {
     /// Two turns, so that one barrier a shuffle is enough: who writes a turn again has seen all read it.
     std::array<std::array<std::uint64_t, kThreads>, 2> exchanged{};
     Block() {
-        for (auto& warp : warps) warp = std::make_unique<std::barrier<>>(kWarp);
+        for (auto& warp : warps)
+            warp = std::make_unique<std::barrier<>>(kWarp);
     }
 };
 
@@ -55,17 +56,25 @@ struct alignas(16) float4 {
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
 
 /// Dynamic shared memory of the one block that runs; kernels declare it `extern`.
 extern "C" {
 inline float4 shared_memory[16 * 1024];
 }
 
-inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
-inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
+inline float __uint_as_float(unsigned bits) {
+    return std::bit_cast<float>(bits);
+}
+inline unsigned __float_as_uint(float value) {
+    return std::bit_cast<unsigned>(value);
+}
 
-inline void __syncthreads() { emulation::current->all.arrive_and_wait(); }
+inline void __syncthreads() {
+    emulation::current->all.arrive_and_wait();
+}
 
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lane_mask) {
@@ -119,7 +128,8 @@ void launch(void (*kernel)(Args), Index grid, const Args& args) {
         }
     };
     std::vector<std::jthread> threads;
-    for (unsigned thread = 0; thread < kThreads; ++thread) threads.emplace_back(run, thread);
+    for (unsigned thread = 0; thread < kThreads; ++thread)
+        threads.emplace_back(run, thread);
 }
 
 }  // namespace emulation

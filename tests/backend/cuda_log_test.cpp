@@ -87,7 +87,7 @@ TEST(Cubin, RejectsWhatWouldUpsetTheDriver) {
     EXPECT_EQ(cubin_defect(image(1000, kCuda, 500)), "");
     EXPECT_NE(cubin_defect(image(10, kCuda, 500)), "");
     EXPECT_NE(cubin_defect(image(1000, EM_X86_64, 500)), "");
-    EXPECT_NE(cubin_defect(image(1000, kCuda, 950)), "");   // table past the end
+    EXPECT_NE(cubin_defect(image(1000, kCuda, 950)), "");    // table past the end
     EXPECT_NE(cubin_defect(image(1000, kCuda, ~0ULL)), "");  // and far past it
     EXPECT_NE(cubin_defect(std::vector<std::byte>(1000)), "");
     const TempFolder folder;

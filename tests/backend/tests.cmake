@@ -14,4 +14,8 @@ if(CUDAToolkit_FOUND)
     attune_test(backend_cuda_templates_test
         SOURCES backend/cuda_templates_test.cpp
         DEPENDS attune_backend_cuda attune_config)
+    attune_test(backend_cuda_device_test
+        SOURCES backend/cuda_device_test.cpp
+        DEPENDS attune_backend_cuda attune_config
+        LABELS gpu)
 endif()

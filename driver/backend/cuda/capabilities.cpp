@@ -28,7 +28,9 @@ Capability probe(std::string what, const std::function<std::string()>& load) {
     return capability;
 }
 
-std::string cuda_release(int version) { return fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10); }
+std::string cuda_release(int version) {
+    return fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
+}
 
 std::string list_gpus(const cuda::DriverApi& api) {
     int count = 0;
@@ -48,7 +50,9 @@ std::string list_gpus(const cuda::DriverApi& api) {
 
 }  // namespace
 
-bool cuda_backend_built() { return true; }
+bool cuda_backend_built() {
+    return true;
+}
 
 int cuda_device_count() {
     int count = 0;
@@ -76,10 +80,10 @@ std::vector<Capability> cuda_capabilities(const LibrarySearch& search) {
     if (driver && nvrtc) {
         capabilities.push_back(probe("driver for NVRTC's code", [&] {
             if (driver->cuda_version / 1000 < nvrtc->major) {
-                throw EnvironmentError(fmt::format("{} is newer than the driver, which serves {}; update the driver or "
-                                                   "name an NVRTC {} in ATTUNE_CUDA_PATH",
-                                                   nvrtc->name(), cuda_release(driver->cuda_version),
-                                                   driver->cuda_version / 1000));
+                throw EnvironmentError(
+                    fmt::format("{} is newer than the driver, which serves {}; update the driver or "
+                                "name an NVRTC {} in ATTUNE_NVRTC",
+                                nvrtc->name(), cuda_release(driver->cuda_version), driver->cuda_version / 1000));
             }
             return fmt::format("{} serves {}", cuda_release(driver->cuda_version), nvrtc->name());
         }));

@@ -1,5 +1,5 @@
-// The CUDA backend as the rest of the program sees it. Where NVIDIA's headers were missing at build time everything here
-// exists too and says so.
+// The CUDA backend as the rest of the program sees it. Where NVIDIA's headers were missing at build time everything
+// here exists too and says so.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@ struct CudaDeviceOptions {
 /// unusable, which `poisoned` tells.
 class CudaDevice : public Device {
   public:
-    /// Takes the GPU's primary context and compiles the driver's own kernels into `cache`. EnvironmentError says what is
-    /// missing.
+    /// Takes the GPU's primary context and compiles the driver's own kernels into `cache`. EnvironmentError says what
+    /// is missing.
     CudaDevice(const CudaDeviceOptions& options, ArtifactCache cache);
     ~CudaDevice() override;
     CudaDevice(CudaDevice&&) noexcept;

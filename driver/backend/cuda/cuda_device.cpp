@@ -149,8 +149,8 @@ EnvironmentFacts CudaDevice::environment() {
     facts.device_uuid = impl_->facts.uuid;
     facts.driver_version = impl_->nvml.driver_version();
     if (facts.driver_version.empty()) {
-        facts.driver_version = fmt::format("CUDA {}.{}", impl_->api->cuda_version / 1000,
-                                           impl_->api->cuda_version % 1000 / 10);
+        facts.driver_version =
+            fmt::format("CUDA {}.{}", impl_->api->cuda_version / 1000, impl_->api->cuda_version % 1000 / 10);
     }
     facts.compiler = impl_->kernels.compiler_name();
     std::array<char, 256> host{};

@@ -19,9 +19,10 @@ std::vector<std::byte> compiled(Compiler& compiler, const std::string& arch_name
     const Result<Artifact> artifact = compiler.compile(device_code_job(arch_name));
     if (!artifact.ok()) {
         const std::string& log = artifact.failure().diagnostics;
-        throw EnvironmentError(fmt::format("the driver's own kernels do not compile for {}: {}; try another NVRTC "
-                                           "through ATTUNE_CUDA_PATH",
-                                           arch_name, log.substr(0, log.find('\n'))));
+        throw EnvironmentError(
+            fmt::format("the driver's own kernels do not compile for {}: {}; try another NVRTC "
+                        "through ATTUNE_NVRTC",
+                        arch_name, log.substr(0, log.find('\n'))));
     }
     compiler_name = artifact.value().compiler;
     std::string why;
@@ -32,7 +33,8 @@ std::vector<std::byte> compiled(Compiler& compiler, const std::string& arch_name
 
 }  // namespace
 
-CUresult launch(const DriverApi& api, CUstream stream, CUfunction function, const LaunchShape& shape, const void* args) {
+CUresult launch(const DriverApi& api, CUstream stream, CUfunction function, const LaunchShape& shape,
+                const void* args) {
     CUlaunchAttribute cluster{};
     cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
     cluster.value.clusterDim.x = shape.cluster;
@@ -65,10 +67,10 @@ DeviceKernels::DeviceKernels(DriverPtr api, CUstream stream, Compiler& compiler,
     const std::vector<std::byte> cubin = compiled(compiler, arch_name, compiler_name_);
     const CudaStatus loaded = load_module(api_, cubin, module_);
     if (!loaded.ok()) {
-        throw EnvironmentError(fmt::format("the GPU does not take what {} compiled: {}; update the driver, or use an "
-                                           "NVRTC no newer than CUDA {}.{} through ATTUNE_CUDA_PATH",
-                                           compiler_name_, loaded.text, api_->cuda_version / 1000,
-                                           api_->cuda_version % 1000 / 10));
+        throw EnvironmentError(
+            fmt::format("the GPU does not take what {} compiled: {}; update the driver, or use an "
+                        "NVRTC no newer than CUDA {}.{} through ATTUNE_NVRTC",
+                        compiler_name_, loaded.text, api_->cuda_version / 1000, api_->cuda_version % 1000 / 10));
     }
     const auto find = [&](const char* name, CUfunction& function) {
         require(find_function(*api_, module_, name, function));
@@ -80,9 +82,10 @@ DeviceKernels::DeviceKernels(DriverPtr api, CUstream stream, Compiler& compiler,
     find("attune_checksum", checksum_);
     find("attune_flush", flush_);
     find("attune_delay", delay_);
-    require(*api_,
-            api_->cuFuncSetAttribute(reference_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, kReferenceSharedBytes),
-            "cuFuncSetAttribute");
+    require(
+        *api_,
+        api_->cuFuncSetAttribute(reference_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, kReferenceSharedBytes),
+        "cuFuncSetAttribute");
 }
 
 template <class Args>
@@ -91,11 +94,21 @@ CudaStatus DeviceKernels::launch_wide(CUfunction function, const Args& args) con
                  "cuLaunchKernelEx");
 }
 
-CudaStatus DeviceKernels::generate(const GenerateArgs& args) const { return launch_wide(generate_, args); }
-CudaStatus DeviceKernels::compare(const CompareArgs& args) const { return launch_wide(compare_, args); }
-CudaStatus DeviceKernels::guards(const GuardArgs& args) const { return launch_wide(guards_, args); }
-CudaStatus DeviceKernels::checksum(const ChecksumArgs& args) const { return launch_wide(checksum_, args); }
-CudaStatus DeviceKernels::flush(const FlushArgs& args) const { return launch_wide(flush_, args); }
+CudaStatus DeviceKernels::generate(const GenerateArgs& args) const {
+    return launch_wide(generate_, args);
+}
+CudaStatus DeviceKernels::compare(const CompareArgs& args) const {
+    return launch_wide(compare_, args);
+}
+CudaStatus DeviceKernels::guards(const GuardArgs& args) const {
+    return launch_wide(guards_, args);
+}
+CudaStatus DeviceKernels::checksum(const ChecksumArgs& args) const {
+    return launch_wide(checksum_, args);
+}
+CudaStatus DeviceKernels::flush(const FlushArgs& args) const {
+    return launch_wide(flush_, args);
+}
 
 CudaStatus DeviceKernels::reference(const AttnArgs& args) const {
     const LaunchShape shape{.grid_x = static_cast<unsigned>(args.t_max) / kReferenceRows,

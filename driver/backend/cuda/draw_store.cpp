@@ -78,9 +78,9 @@ bool DrawStore::intact(const DrawData& data) const {
 
 std::uint64_t DrawStore::checksum(const DrawData& data) const {
     require(*api_, api_->cuMemsetD8Async(sum_.address(), 0, sum_.bytes(), stream_), "cuMemsetD8Async");
-    require(kernels_.checksum({data.memory.as<unsigned>(),
-                               static_cast<long long>(data.memory.bytes() / sizeof(unsigned)),
-                               sum_.as<unsigned long long>()}));
+    require(
+        kernels_.checksum({data.memory.as<unsigned>(), static_cast<long long>(data.memory.bytes() / sizeof(unsigned)),
+                           sum_.as<unsigned long long>()}));
     std::array<std::uint64_t, 1> sum{};
     download(*api_, stream_, std::as_writable_bytes(std::span(sum)), sum_.address());
     return sum.front();
@@ -100,8 +100,8 @@ CUdeviceptr DrawStore::table(Stress stress, PhiloxTensor tensor) {
 
 void DrawStore::make_room(std::size_t bytes) {
     while (!entries_.empty() && held_bytes_ + bytes > budget_bytes_) {
-        const auto oldest = std::ranges::min_element(
-            entries_, {}, [](const auto& keyed) { return keyed.second.last_use; });
+        const auto oldest =
+            std::ranges::min_element(entries_, {}, [](const auto& keyed) { return keyed.second.last_use; });
         held_bytes_ -= oldest->second.data.memory.bytes();
         entries_.erase(oldest);
     }
@@ -131,8 +131,8 @@ DrawData DrawStore::make(const CaseSpec& spec, Draw draw) {
     send(data.args.row_ptr, mask.row_ptr);
     send(data.args.col_idx, mask.col_idx);
     send(data.args.seq_lens, mask.seq_lens);
-    for (const auto& [tensor, target] : {std::pair{kPhiloxQ, data.args.q}, std::pair{kPhiloxK, data.args.k},
-                                         std::pair{kPhiloxV, data.args.v}}) {
+    for (const auto& [tensor, target] :
+         {std::pair{kPhiloxQ, data.args.q}, std::pair{kPhiloxK, data.args.k}, std::pair{kPhiloxV, data.args.v}}) {
         require(kernels_.generate({const_cast<unsigned short*>(target),
                                    reinterpret_cast<const unsigned short*>(table(draw.stress, tensor)),
                                    static_cast<long long>(rows) * kHeadDim / 4, spec.seed, draw.index, tensor}));

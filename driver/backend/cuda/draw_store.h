@@ -1,5 +1,5 @@
-// Inputs and references of the open suite, on the device. A draw costs milliseconds to make, so the recent ones are kept
-// while a share of the memory allows.
+// Inputs and references of the open suite, on the device. A draw costs milliseconds to make, so the recent ones are
+// kept while a share of the memory allows.
 #pragma once
 
 #include <cstdint>

@@ -44,9 +44,10 @@ Context::Context(DriverPtr api, int ordinal) : api_(std::move(api)) {
     int count = 0;
     require(*api_, api_->cuDeviceGetCount(&count), "cuDeviceGetCount");
     if (ordinal < 0 || ordinal >= count) {
-        throw EnvironmentError(fmt::format("there is no GPU cuda:{}: the driver shows {}; see `nvidia-smi -L` and "
-                                           "CUDA_VISIBLE_DEVICES",
-                                           ordinal, count));
+        throw EnvironmentError(
+            fmt::format("there is no GPU cuda:{}: the driver shows {}; see `nvidia-smi -L` and "
+                        "CUDA_VISIBLE_DEVICES",
+                        ordinal, count));
     }
     require(*api_, api_->cuDeviceGet(&device_, ordinal), "cuDeviceGet");
     require(*api_, api_->cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");

@@ -1,5 +1,5 @@
-// Move-only owners of driver handles. Destructors ignore errors: a poisoned context refuses to free, and the process that
-// holds it is about to be replaced.
+// Move-only owners of driver handles. Destructors ignore errors: a poisoned context refuses to free, and the process
+// that holds it is about to be replaced.
 #pragma once
 
 #include <cstddef>

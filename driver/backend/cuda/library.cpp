@@ -18,17 +18,18 @@ SharedLibrary open_driver_library() {
     std::string why;
     auto library = SharedLibrary::open("libcuda.so.1", why);
     if (!library) {
-        throw EnvironmentError(fmt::format("no CUDA driver: {}; install NVIDIA's driver 525 or newer "
-                                           "(Debian, Ubuntu: apt install nvidia-driver), or use --device cpu",
-                                           why));
+        throw EnvironmentError(
+            fmt::format("no CUDA driver: {}; install NVIDIA's driver 525 or newer "
+                        "(Debian, Ubuntu: apt install nvidia-driver), or use --device cpu",
+                        why));
     }
     return std::move(*library);
 }
 
 void initialise(DriverApi& api) {
     const auto outdated = [](const char* name) {
-        return EnvironmentError(fmt::format(
-            "the CUDA driver has no {}: update NVIDIA's driver to 525 (CUDA 12.0) or newer", name));
+        return EnvironmentError(
+            fmt::format("the CUDA driver has no {}: update NVIDIA's driver to 525 (CUDA 12.0) or newer", name));
     };
     using GetProcAddress = CUresult (*)(const char*, void**, int, cuuint64_t, CUdriverProcAddressQueryResult*);
     const auto get = reinterpret_cast<GetProcAddress>(api.library.symbol("cuGetProcAddress_v2"));
@@ -36,7 +37,8 @@ void initialise(DriverApi& api) {
     const auto resolve = [&](const char* name) {
         void* address = nullptr;
         CUdriverProcAddressQueryResult found{};
-        if (get(name, &address, kDriverAbi, CU_GET_PROC_ADDRESS_DEFAULT, &found) != CUDA_SUCCESS || address == nullptr) {
+        if (get(name, &address, kDriverAbi, CU_GET_PROC_ADDRESS_DEFAULT, &found) != CUDA_SUCCESS ||
+            address == nullptr) {
             throw outdated(name);
         }
         return address;
@@ -51,9 +53,10 @@ void initialise(DriverApi& api) {
         const char* text = "";
         static_cast<void>(api.cuGetErrorName(status, &name));
         static_cast<void>(api.cuGetErrorString(status, &text));
-        throw EnvironmentError(fmt::format("the CUDA driver does not start: {} ({}); see whether nvidia-smi lists a GPU "
-                                           "and this user may open /dev/nvidia*, or use --device cpu",
-                                           name, text));
+        throw EnvironmentError(
+            fmt::format("the CUDA driver does not start: {} ({}); see whether nvidia-smi lists a GPU "
+                        "and this user may open /dev/nvidia*, or use --device cpu",
+                        name, text));
     }
     static_cast<void>(api.cuDriverGetVersion(&api.cuda_version));
 }
@@ -61,8 +64,8 @@ void initialise(DriverApi& api) {
 /// Fills the table from an opened library; false when a function is missing.
 bool resolve_nvrtc(NvrtcApi& api) {
     bool complete = true;
-#define ATTUNE_RESOLVE(name)                                                        \
-    api.name = reinterpret_cast<decltype(api.name)>(api.library.symbol(#name));     \
+#define ATTUNE_RESOLVE(name)                                                    \
+    api.name = reinterpret_cast<decltype(api.name)>(api.library.symbol(#name)); \
     complete = complete && api.name != nullptr;
     ATTUNE_NVRTC_FUNCTIONS(ATTUNE_RESOLVE)
 #undef ATTUNE_RESOLVE
@@ -92,7 +95,9 @@ SharedLibrary& SharedLibrary::operator=(SharedLibrary&& other) noexcept {
     return *this;
 }
 
-void* SharedLibrary::symbol(const char* name) const { return ::dlsym(handle_, name); }
+void* SharedLibrary::symbol(const char* name) const {
+    return ::dlsym(handle_, name);
+}
 
 std::filesystem::path SharedLibrary::path() const {
     const link_map* map = nullptr;
@@ -100,7 +105,9 @@ std::filesystem::path SharedLibrary::path() const {
     return map->l_name;
 }
 
-std::string NvrtcApi::name() const { return fmt::format("NVRTC {}.{}", major, minor); }
+std::string NvrtcApi::name() const {
+    return fmt::format("NVRTC {}.{}", major, minor);
+}
 
 std::shared_ptr<const DriverApi> load_driver() {
     auto api = std::make_shared<DriverApi>(DriverApi{open_driver_library()});
@@ -128,12 +135,15 @@ std::shared_ptr<const NvrtcApi> load_nvrtc(const LibrarySearch& search) {
         api->builtins = SharedLibrary::open(api->library.path().parent_path() / builtins, why);
         return api;
     }
-    std::string places = search.nvrtc.empty() ? "the loader's path, /usr/local/cuda*/lib64 and Python's site-packages" : "";
-    for (const std::filesystem::path& given : search.nvrtc) places += (places.empty() ? "" : ", ") + given.string();
+    std::string places =
+        search.nvrtc.empty() ? "the loader's path, /usr/local/cuda*/lib64 and Python's site-packages" : "";
+    for (const std::filesystem::path& given : search.nvrtc)
+        places += (places.empty() ? "" : ", ") + given.string();
     if (first_refusal.empty()) first_refusal = "no libnvrtc.so";
-    throw EnvironmentError(fmt::format("no NVRTC in {}: {}; install it (pip install nvidia-cuda-nvrtc, or the CUDA "
-                                       "toolkit) or name its folder in ATTUNE_CUDA_PATH",
-                                       places, first_refusal));
+    throw EnvironmentError(
+        fmt::format("no NVRTC in {}: {}; install it (pip install nvidia-cuda-nvrtc, or the CUDA "
+                    "toolkit) or name its folder in ATTUNE_NVRTC",
+                    places, first_refusal));
 }
 
 }  // namespace attune::cuda

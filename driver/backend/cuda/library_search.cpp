@@ -33,9 +33,9 @@ double toolkit_release(const std::filesystem::path& lib64) {
 std::vector<std::filesystem::path> usual_folders(const std::filesystem::path& home) {
     std::vector<std::filesystem::path> folders = matching("/usr/local/cuda*/lib64");
     std::ranges::stable_sort(folders, std::ranges::greater(), toolkit_release);
-    std::vector<std::string> site_packages = {"/opt/*/.venv/lib/python3*/site-packages",
-                                              "/opt/*/lib/python3*/site-packages",
-                                              "/usr/local/lib/python3*/dist-packages", "/usr/lib/python3/dist-packages"};
+    std::vector<std::string> site_packages = {
+        "/opt/*/.venv/lib/python3*/site-packages", "/opt/*/lib/python3*/site-packages",
+        "/usr/local/lib/python3*/dist-packages", "/usr/lib/python3/dist-packages"};
     if (!home.empty()) site_packages.push_back((home / ".local/lib/python3*/site-packages").string());
     for (const std::string& packages : site_packages) {
         for (const char* wheel : {"/nvidia/cu13/lib", "/nvidia/cuda_nvrtc/lib"}) {

@@ -15,8 +15,8 @@ struct LibrarySearch {
 };
 
 /// Files that may be NVRTC, best first. The first entries are plain names, which leave the search to the loader; then
-/// come toolkits under /usr/local, newest first, and the wheels nvidia-cuda-nvrtc of virtual environments under /opt, of
-/// the distribution's Python and of the user. `search.nvrtc` replaces all of them.
+/// come toolkits under /usr/local, newest first, and the wheels nvidia-cuda-nvrtc of virtual environments under /opt,
+/// of the distribution's Python and of the user. `search.nvrtc` replaces all of them.
 [[nodiscard]] std::vector<std::filesystem::path> nvrtc_candidates(const LibrarySearch& search);
 
 }  // namespace attune

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "backend/cuda/cubin.h"
@@ -36,8 +37,8 @@ CudaStatus to_shape(const KernelLaunch& launch, LaunchShape& shape) {
                                    launch.entry, fmt::join(launch.grid, " x "), launch.threads, launch.shared_bytes,
                                    launch.cluster));
     }
-    shape = {static_cast<unsigned>(launch.grid[0]),    static_cast<unsigned>(launch.grid[1]),
-             static_cast<unsigned>(launch.grid[2]),    static_cast<unsigned>(launch.threads),
+    shape = {static_cast<unsigned>(launch.grid[0]),      static_cast<unsigned>(launch.grid[1]),
+             static_cast<unsigned>(launch.grid[2]),      static_cast<unsigned>(launch.threads),
              static_cast<unsigned>(launch.shared_bytes), static_cast<unsigned>(launch.cluster)};
     return {};
 }
@@ -82,15 +83,13 @@ CudaStatus encode(const DriverApi& api, const TensorMapPlan& plan, const AttnArg
     const std::array<cuuint32_t, 3> box{static_cast<cuuint32_t>(plan.cols), static_cast<cuuint32_t>(plan.rows), 1};
     const std::array<cuuint32_t, 3> element_stride{1, 1, 1};
     CUtensorMap map{};
-    CudaStatus status =
-        check(api,
-              api.cuTensorMapEncodeTiled(
-                  &map, plan.fp16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3,
-                  tensor_address(plan, args), extent.data(), stride_bytes.data(), box.data(), element_stride.data(),
-                  CU_TENSOR_MAP_INTERLEAVE_NONE, to_swizzle(plan.swizzle_bytes), CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
-              fmt::format("cuTensorMapEncodeTiled of a {} x {} box, swizzle {}", plan.rows, plan.cols,
-                          plan.swizzle_bytes));
+    CudaStatus status = check(
+        api,
+        api.cuTensorMapEncodeTiled(&map, plan.fp16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                                   3, tensor_address(plan, args), extent.data(), stride_bytes.data(), box.data(),
+                                   element_stride.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, to_swizzle(plan.swizzle_bytes),
+                                   CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+        fmt::format("cuTensorMapEncodeTiled of a {} x {} box, swizzle {}", plan.rows, plan.cols, plan.swizzle_bytes));
     static_assert(sizeof map == sizeof encoded);
     if (status.ok()) std::memcpy(&encoded, &map, sizeof map);
     return status;
@@ -114,6 +113,7 @@ CudaStatus PreparedCall::enqueue(const DriverApi& api, CUstream stream) const {
 
 CudaStatus LoadedVariant::load(const DriverPtr& api, const Variant& variant, LoadedVariant& loaded) {
     loaded = LoadedVariant();
+    if (!std::filesystem::exists(variant.artifact.path)) throw ArtifactMissing(variant.artifact.path);
     std::string why;
     const std::vector<std::byte> cubin = read_cubin(variant.artifact.path, why);
     if (!why.empty()) return refused(CUDA_ERROR_INVALID_IMAGE, fmt::format("{}: {}", variant.artifact.path, why));
@@ -155,8 +155,9 @@ CudaStatus LoadedVariant::reserve(const DriverPtr& api) {
             *api, api->cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes),
             fmt::format("cuFuncSetAttribute of {}: {} bytes of dynamic shared memory", entry, shared_bytes));
         if (status.ok() && cluster > kPortableCluster) {
-            status = check(*api, api->cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1),
-                           fmt::format("cuFuncSetAttribute of {}: cluster of {}", entry, cluster));
+            status =
+                check(*api, api->cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1),
+                      fmt::format("cuFuncSetAttribute of {}: cluster of {}", entry, cluster));
         }
         if (!status.ok()) return status;
     }

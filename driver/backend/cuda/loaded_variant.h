@@ -34,6 +34,7 @@ class PreparedCall {
 class LoadedVariant {
   public:
     /// Reads and loads the artifact and reserves what its plans ask for. What fails here is the candidate's doing.
+    /// ArtifactMissing when the file is gone.
     static CudaStatus load(const DriverPtr& api, const Variant& variant, LoadedVariant& loaded);
 
     /// The call of case `case_index` on the tensors of `args`, which name no workspace and no tensor maps yet. The
@@ -52,7 +53,7 @@ class LoadedVariant {
     std::vector<LaunchPlan> plans_;
     Module module_;
     std::vector<std::pair<std::string, CUfunction>> functions_;
-    DeviceBuffer workspace_;  ///< of the largest plan, and a guard band
+    DeviceBuffer workspace_;           ///< of the largest plan, and a guard band
     std::size_t workspace_bytes_ = 0;  ///< of the call last prepared, in whole words
     /// Case and max_nnz of the last call. A template may lay its workspace out by shape, and finds it zeroed once.
     std::optional<std::pair<std::size_t, int>> workspace_shape_;

@@ -24,10 +24,14 @@ struct Reason {
 
 // nvmlClocksEventReason*. A power cap counts: clocks then follow the temperature of the die, not the kernel.
 constexpr std::array kReasons{
-    Reason{0x1, "idle", false},           Reason{0x2, "application_clocks", false},
-    Reason{0x4, "power_cap", true},       Reason{0x8, "hardware_slowdown", true},
-    Reason{0x10, "sync_boost", true},     Reason{0x20, "software_thermal", true},
-    Reason{0x40, "hardware_thermal", true}, Reason{0x80, "power_brake", true},
+    Reason{0x1, "idle", false},
+    Reason{0x2, "application_clocks", false},
+    Reason{0x4, "power_cap", true},
+    Reason{0x8, "hardware_slowdown", true},
+    Reason{0x10, "sync_boost", true},
+    Reason{0x20, "software_thermal", true},
+    Reason{0x40, "hardware_thermal", true},
+    Reason{0x80, "power_brake", true},
     Reason{0x100, "display_clocks", false},
 };
 
@@ -45,7 +49,8 @@ std::string throttle_words(unsigned long long reasons) {
 
 bool is_throttling(unsigned long long reasons) {
     unsigned long long slowing = 0;
-    for (const Reason& reason : kReasons) slowing |= reason.slows ? reason.bit : 0;
+    for (const Reason& reason : kReasons)
+        slowing |= reason.slows ? reason.bit : 0;
     return (reasons & slowing) != 0;
 }
 
@@ -63,11 +68,10 @@ struct Nvml::Session {
         int (*initialise)() = nullptr;
         int (*device_by_uuid)(const char*, Device*) = nullptr;
         int (*stop)() = nullptr;
-        const bool complete = find("nvmlInit_v2", initialise) && find("nvmlShutdown", stop) &&
-                              find("nvmlDeviceGetHandleByUUID", device_by_uuid) &&
-                              find("nvmlDeviceGetClockInfo", clock_info) &&
-                              find("nvmlDeviceGetTemperature", temperature) &&
-                              find("nvmlSystemGetDriverVersion", driver_version);
+        const bool complete =
+            find("nvmlInit_v2", initialise) && find("nvmlShutdown", stop) &&
+            find("nvmlDeviceGetHandleByUUID", device_by_uuid) && find("nvmlDeviceGetClockInfo", clock_info) &&
+            find("nvmlDeviceGetTemperature", temperature) && find("nvmlSystemGetDriverVersion", driver_version);
         // The newer name of the same call came with driver 535.
         if (!find("nvmlDeviceGetCurrentClocksEventReasons", clock_reasons)) {
             static_cast<void>(find("nvmlDeviceGetCurrentClocksThrottleReasons", clock_reasons));

@@ -49,8 +49,7 @@ void Outputs::poison(std::int64_t rows) {
     const auto bands = band_offsets(rows);
     require(*api_, api_->cuMemsetD8Async(memory_.address(), kNanByte, bands.back(), stream_), "cuMemsetD8Async");
     for (const std::size_t band : bands) {
-        require(*api_,
-                api_->cuMemsetD32Async(memory_.address() + band, kGuardPattern, kGuardWords, stream_),
+        require(*api_, api_->cuMemsetD32Async(memory_.address() + band, kGuardPattern, kGuardWords, stream_),
                 "cuMemsetD32Async");
     }
 }

@@ -8,13 +8,16 @@
 namespace attune::cuda {
 namespace {
 
-/// Diagnostics of a kernel that runs, but slowly: setmaxnreg ignored (C7504, C7505, C7508), wgmma serialised (the rest).
+/// Diagnostics of a kernel that runs, but slowly: setmaxnreg ignored (C7504, C7505, C7508), wgmma serialised (the
+/// rest).
 constexpr std::array<std::string_view, 8> kSlowCodes{"C7504", "C7505", "C7508", "C7509",
                                                      "C7512", "C7514", "C7517", "C7520"};
 /// Says that a wgmma wait was inserted; costs nothing by itself.
 constexpr std::string_view kInformational = "C7519";
 
-bool contains(std::string_view line, std::string_view part) { return line.find(part) != std::string_view::npos; }
+bool contains(std::string_view line, std::string_view part) {
+    return line.find(part) != std::string_view::npos;
+}
 
 bool means_slow(std::string_view line) {
     if (contains(line, kInformational)) return false;
@@ -27,7 +30,8 @@ std::optional<int> number_before(std::string_view line, std::string_view unit) {
     const std::size_t end = line.find(unit);
     if (end == std::string_view::npos) return std::nullopt;
     std::size_t begin = end;
-    while (begin > 0 && line[begin - 1] >= '0' && line[begin - 1] <= '9') --begin;
+    while (begin > 0 && line[begin - 1] >= '0' && line[begin - 1] <= '9')
+        --begin;
     int number = 0;
     if (std::from_chars(line.data() + begin, line.data() + end, number).ec != std::errc()) return std::nullopt;
     return number;

@@ -66,7 +66,8 @@ std::vector<std::uint16_t> drawn(const CaseSpec& spec, Draw draw, PhiloxTensor t
 /// Block edges, the end of the valid rows, and rows between.
 std::vector<RowAddress> sampled_rows(int t_max, int seq_len) {
     std::set<int> tokens{0, 1, 63, 64, 127, 128, seq_len - 1, seq_len, t_max - 1};
-    for (int i = 1; i < 8; ++i) tokens.insert(static_cast<int>(std::int64_t{seq_len} * i / 8));
+    for (int i = 1; i < 8; ++i)
+        tokens.insert(static_cast<int>(std::int64_t{seq_len} * i / 8));
     std::vector<RowAddress> rows;
     for (const int token : tokens) {
         if (token < t_max) rows.push_back({0, 0, token});
@@ -75,10 +76,11 @@ std::vector<RowAddress> sampled_rows(int t_max, int seq_len) {
 }
 
 [[noreturn]] void disagree(const CaseSpec& spec, std::size_t head, const std::string& what) {
-    throw EnvironmentError(fmt::format("the GPU and the CPU disagree on case '{}', batch {}, head {}: {}; the GPU, its "
-                                       "driver or NVRTC computes wrongly: run `nvidia-smi -q` and look for errors",
-                                       spec.case_id, head / static_cast<std::size_t>(spec.num_heads),
-                                       head % static_cast<std::size_t>(spec.num_heads), what));
+    throw EnvironmentError(
+        fmt::format("the GPU and the CPU disagree on case '{}', batch {}, head {}: {}; the GPU, its "
+                    "driver or NVRTC computes wrongly: run `nvidia-smi -q` and look for errors",
+                    spec.case_id, head / static_cast<std::size_t>(spec.num_heads),
+                    head % static_cast<std::size_t>(spec.num_heads), what));
 }
 
 void verify_inputs(const CaseSpec& spec, Draw draw, std::size_t head, const HeadData& data) {
@@ -87,12 +89,14 @@ void verify_inputs(const CaseSpec& spec, Draw draw, std::size_t head, const Head
         PhiloxTensor tensor;
         const std::vector<std::uint16_t>& values;
     };
-    for (const Named& named : {Named{"q", kPhiloxQ, data.q}, Named{"k", kPhiloxK, data.k}, Named{"v", kPhiloxV, data.v}}) {
+    for (const Named& named :
+         {Named{"q", kPhiloxQ, data.q}, Named{"k", kPhiloxK, data.k}, Named{"v", kPhiloxV, data.v}}) {
         const std::vector<std::uint16_t> expected = drawn(spec, draw, named.tensor, head);
         const auto [is, should] = std::ranges::mismatch(named.values, expected);
         if (is == named.values.end()) continue;
-        disagree(spec, head, fmt::format("element {} of {} is {:#06x}, should be {:#06x}", is - named.values.begin(),
-                                         named.name, *is, *should));
+        disagree(spec, head,
+                 fmt::format("element {} of {} is {:#06x}, should be {:#06x}", is - named.values.begin(), named.name,
+                             *is, *should));
     }
 }
 

@@ -1,4 +1,5 @@
-// What a driver call answered, as a value: whether it is a candidate's failure or a broken machine is the caller's to say.
+// What a driver call answered, as a value: whether it is a candidate's failure or a broken machine is the caller's to
+// say.
 #pragma once
 
 #include <string>
@@ -19,7 +20,8 @@ struct CallSite {
 
 struct [[nodiscard]] CudaStatus {
     CUresult code = CUDA_SUCCESS;
-    std::string text;  ///< "cuModuleLoadData: CUDA_ERROR_INVALID_IMAGE (device kernel image is invalid) at variant.cpp:40"
+    std::string
+        text;  ///< "cuModuleLoadData: CUDA_ERROR_INVALID_IMAGE (device kernel image is invalid) at variant.cpp:40"
 
     [[nodiscard]] bool ok() const { return code == CUDA_SUCCESS; }
 };

@@ -1,8 +1,8 @@
 // GPU time of calls, by events.
 //
-// An interval must hold the call and nothing of the host. So the host enqueues a whole batch (flush, event, call, event,
-// flush, ...) behind a kernel that merely spins, and where the GPU caught up with the host before the batch was complete,
-// the batch is taken again behind a longer spin.
+// An interval must hold the call and nothing of the host. So the host enqueues a whole batch (flush, event, call,
+// event, flush, ...) behind a kernel that merely spins, and where the GPU caught up with the host before the batch was
+// complete, the batch is taken again behind a longer spin.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ class Timer {
 
     /// Runs `call` `count` times untimed.
     CudaStatus warm_up(const PreparedCall& call, int count) const;
-    /// Appends the latency of each call to `milliseconds`, in order. Cold: the cache is flushed before each, outside the
-    /// interval. Warm: back to back, the first of each batch after an untimed one.
+    /// Appends the latency of each call to `milliseconds`, in order. Cold: the cache is flushed before each, outside
+    /// the interval. Warm: back to back, the first of each batch after an untimed one.
     CudaStatus measure(std::span<const PreparedCall* const> calls, CacheState cache, std::vector<float>& milliseconds);
 
   private:

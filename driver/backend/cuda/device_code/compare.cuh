@@ -20,8 +20,8 @@ struct ErrorTally {
     }
 };
 
-/// |a - b| <= atol + rtol |b|. Infinities must match in place and sign, and NaN, whose comparisons are all false, counts
-/// as an infinite error: it never passes.
+/// |a - b| <= atol + rtol |b|. Infinities must match in place and sign, and NaN, whose comparisons are all false,
+/// counts as an infinite error: it never passes.
 __device__ inline void compare_element(ErrorTally& tally, float actual, float expected, float atol, float rtol,
                                        long long index) {
     const float infinity = __uint_as_float(0x7f800000U);
@@ -74,7 +74,8 @@ extern "C" __global__ void __launch_bounds__(kDeviceThreads) attune_guards(const
     if (damaged != 0) atomicAdd(args.damaged, damaged);
 }
 
-extern "C" __global__ void __launch_bounds__(kDeviceThreads) attune_checksum(const __grid_constant__ ChecksumArgs args) {
+extern "C" __global__ void __launch_bounds__(kDeviceThreads)
+    attune_checksum(const __grid_constant__ ChecksumArgs args) {
     const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
     unsigned long long sum = 0;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < args.count; i += stride) {

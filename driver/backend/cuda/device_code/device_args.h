@@ -1,5 +1,5 @@
-// Arguments of the driver's own kernels, each one struct passed by value. Both compilers include this text, so that they
-// agree on every layout; it includes nothing, so that NVRTC needs no include path.
+// Arguments of the driver's own kernels, each one struct passed by value. Both compilers include this text, so that
+// they agree on every layout; it includes nothing, so that NVRTC needs no include path.
 #pragma once
 
 /// Threads a block of every kernel here has.

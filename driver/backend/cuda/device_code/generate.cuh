@@ -4,7 +4,8 @@
 #include "core/philox.h"
 #include "device_args.h"
 
-extern "C" __global__ void __launch_bounds__(kDeviceThreads) attune_generate(const __grid_constant__ GenerateArgs args) {
+extern "C" __global__ void __launch_bounds__(kDeviceThreads)
+    attune_generate(const __grid_constant__ GenerateArgs args) {
     const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long group = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; group < args.groups;
          group += stride) {

@@ -1,5 +1,6 @@
 // The operator in fp32, as plainly as its definition allows: one block of threads takes 64 query rows and walks their
-// listed key blocks, 64 keys at a time, with an online softmax. Fast enough to be run once a draw, clear enough to trust.
+// listed key blocks, 64 keys at a time, with an online softmax. Fast enough to be run once a draw, clear enough to
+// trust.
 #pragma once
 
 #include "attune/attn_args.h"
@@ -130,8 +131,8 @@ __device__ inline void accumulate(const ReferenceTile& tile, int y, int x, RowSt
 }
 
 /// One tile of 64 keys, starting at token `first_key` of the head.
-__device__ inline void attend_tile(const AttnArgs& args, long long head_start, int first_row, int first_key, int seq_len,
-                                   ReferenceTile& tile, RowState& state) {
+__device__ inline void attend_tile(const AttnArgs& args, long long head_start, int first_row, int first_key,
+                                   int seq_len, ReferenceTile& tile, RowState& state) {
     const int y = static_cast<int>(threadIdx.x) / kGrid;
     const int x = static_cast<int>(threadIdx.x) % kGrid;
     const long long key_start = head_start + static_cast<long long>(first_key) * kHeadDim;
@@ -177,7 +178,8 @@ extern "C" __global__ void __launch_bounds__(kDeviceThreads) attune_reference(co
         for (int entry = row[0]; entry < row[1]; ++entry) {
             const int key_block = args.col_idx[head * args.max_nnz + entry];
             if (key_block > query_block || key_block >= key_blocks) continue;
-            for (int first_key = key_block * kBlockSize; first_key < (key_block + 1) * kBlockSize; first_key += kTileKeys) {
+            for (int first_key = key_block * kBlockSize; first_key < (key_block + 1) * kBlockSize;
+                 first_key += kTileKeys) {
                 attend_tile(args, head_start, first_row, first_key, seq_len, tile, state);
             }
         }

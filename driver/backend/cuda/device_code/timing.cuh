@@ -11,8 +11,8 @@ __device__ inline unsigned long long evict_last_policy() {
 }
 
 /// Lines a variant loaded with an evict_last hint yield to nothing but lines of the same rank, and would make it look
-/// faster than it is on a cold cache. So the driver flushes twice: first with that rank, then with the normal one, which
-/// also puts the flush's own lines back to normal.
+/// faster than it is on a cold cache. So the driver flushes twice: first with that rank, then with the normal one,
+/// which also puts the flush's own lines back to normal.
 extern "C" __global__ void __launch_bounds__(kDeviceThreads) attune_flush(const __grid_constant__ FlushArgs args) {
     const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
     uint4* quads = reinterpret_cast<uint4*>(args.words);

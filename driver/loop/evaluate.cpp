@@ -29,6 +29,9 @@ Evaluation failed(Evaluation evaluation, const Failure& failure) {
     evaluation.note = fmt::format("{}: {}", to_string(failure.outcome),
                                   failure.diagnostics.substr(0, failure.diagnostics.find('\n')));
     evaluation.diagnostics = failure.diagnostics;
+    // Times of a kernel that computes something else are worth nothing.
+    evaluation.geomean_ms.reset();
+    evaluation.family_ms = {};
     return evaluation;
 }
 

@@ -106,6 +106,7 @@ TEST_F(EvaluateTest, RightOnKnownDrawsButWrongOnFreshOnesIsNotKept) {
     const Evaluation evaluation = evaluate(4, 5);
     EXPECT_EQ(evaluation.status, Status::crash);
     EXPECT_EQ(evaluation.outcome, Outcome::incorrect);
+    EXPECT_FALSE(evaluation.geomean_ms);
 }
 
 TEST_F(EvaluateTest, AFailedStressOnlyCostsRobustness) {

@@ -115,7 +115,11 @@ constexpr const char* kSelectStudy = "SELECT id, name, template, device, suite F
 /// families a walk of a covering one.
 std::string best_query(const BestRequest& request) {
     std::string column = "geomean_ms";
-    std::string condition = request.robust ? "robust = 1 AND outcome = 'ok'" : "status = 'keep'";
+    // Each keep beat the one before it in alternation, which says more than scores taken minutes apart: the last wins.
+    std::string condition =
+        request.robust ? "robust = 1 AND outcome = 'ok'"
+                       : "status = 'keep' AND w.iter = (SELECT max(k.iter) FROM iteration k WHERE k.study_id = s.id AND "
+                         "k.shard_id = w.shard_id AND k.environment_id = e.id AND k.status = 'keep')";
     if (request.family) {
         switch (*request.family) {
             case Family::sliding_window: column = "window_ms"; break;

@@ -55,8 +55,9 @@ struct IterationDetail {
     std::vector<SourceFile> sources;
 };
 
-/// What `best` looks for: the lowest score among kept iterations, or with `robust` among all correct ones that pass the
-/// stress draws; with `family` the lowest time of that family among all correct ones.
+/// What `best` looks for: the last kept iteration (of several shards the one with the lowest score); with `robust` the
+/// lowest score among all correct ones that pass the stress draws; with `family` the lowest time of that family among
+/// all correct ones.
 struct BestRequest {
     std::string study;  ///< empty: every study
     bool robust = false;

@@ -126,6 +126,7 @@ CREATE TABLE iteration (
 ) STRICT;
 CREATE INDEX iteration_by_score ON iteration (study_id, geomean_ms, status);
 CREATE INDEX iteration_kept ON iteration (study_id, environment_id, geomean_ms) WHERE status = 'keep';
+CREATE INDEX iteration_last_kept ON iteration (study_id, environment_id, shard_id, iter) WHERE status = 'keep';
 CREATE INDEX iteration_robust ON iteration (study_id, environment_id, geomean_ms) WHERE robust = 1 AND outcome = 'ok';
 CREATE INDEX iteration_by_family ON iteration (study_id, environment_id, window_ms, global_ms, retrieval_ms)
     WHERE outcome = 'ok';
@@ -237,7 +238,9 @@ CREATE VIEW best AS
 SELECT study, device, device_uuid, shard, iter, geomean_ms, window_ms, global_ms, retrieval_ms, robust, params,
        description, registers, shared_bytes, spill_bytes, finished_at, host, reproduce
   FROM (SELECT *, row_number() OVER (PARTITION BY study, device_uuid ORDER BY geomean_ms, shard, iter) AS place
-          FROM iterations WHERE status = 'keep')
+          FROM (SELECT *, max(iter) OVER (PARTITION BY study, shard, device_uuid) AS last_keep
+                  FROM iterations WHERE status = 'keep')
+         WHERE iter = last_keep)
  WHERE place = 1;
 
 -- One row a case of an iteration.

@@ -284,6 +284,15 @@ SELECT s.name AS study, h.uid AS shard, i.iter, i.status, i.outcome, i.geomean_m
   LEFT JOIN shard h ON h.id = i.shard_id
  WHERE i.params <> '';
 
+-- One row a knob of a study: how far apart the best scores of its values lie.
+CREATE VIEW knobs AS
+SELECT study, name, count(*) AS tried_values, max(best_ms) / min(best_ms) - 1 AS spread,
+       min(value) FILTER (WHERE best_ms = least_ms) AS best_value
+  FROM (SELECT *, min(best_ms) OVER (PARTITION BY study, name) AS least_ms
+          FROM (SELECT study, name, value, min(geomean_ms) AS best_ms
+                  FROM params WHERE outcome = 'ok' GROUP BY study, name, value))
+ GROUP BY study, name;
+
 -- One row a file of an iteration's source.
 CREATE VIEW sources AS
 SELECT s.name AS study, h.uid AS shard, i.iter, f.name AS file, t.body AS text

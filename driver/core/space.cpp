@@ -151,6 +151,18 @@ Candidate Space::parse(std::string_view text, const Candidate& base) const {
     return parse_params(parameters_, text, base);
 }
 
+std::vector<std::pair<std::string, std::string>> split_params(std::string_view text) {
+    std::vector<std::pair<std::string, std::string>> settings;
+    while (!text.empty()) {
+        const std::string_view item = text.substr(0, text.find(','));
+        if (const auto equal = item.find('='); equal != std::string_view::npos) {
+            settings.emplace_back(item.substr(0, equal), item.substr(equal + 1));
+        }
+        text.remove_prefix(std::min(text.size(), item.size() + 1));
+    }
+    return settings;
+}
+
 Candidate parse_params(const std::vector<Parameter>& parameters, std::string_view text, const Candidate& base) {
     Candidate candidate = base;
     std::vector<bool> seen(parameters.size(), false);

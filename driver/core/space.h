@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace attune {
@@ -34,6 +35,8 @@ struct Candidate {
 [[nodiscard]] std::size_t choice_of(const Parameter& parameter, std::string_view text);
 /// Position of the parameter called `name`. Throws InputError with the nearest name, or all, when there is none.
 [[nodiscard]] std::size_t index_of_parameter(const std::vector<Parameter>& parameters, std::string_view name);
+/// `key=value,…` taken apart; a piece without `=` is left out.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> split_params(std::string_view text);
 /// Reads `key=value,…`; parameters not named keep `base`'s choice. Throws InputError naming the bad key or value.
 [[nodiscard]] Candidate parse_params(const std::vector<Parameter>& parameters, std::string_view text,
                                      const Candidate& base);

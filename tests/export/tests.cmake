@@ -1,0 +1,4 @@
+attune_test(export_expression_code_test SOURCES export/expression_code_test.cpp DEPENDS attune_export)
+attune_test(export_flatten_test SOURCES export/flatten_test.cpp DEPENDS attune_export)
+attune_test(export_interchange_test SOURCES export/interchange_test.cpp DEPENDS attune_export attune_config)
+attune_test(export_package_test SOURCES export/package_test.cpp DEPENDS attune_export attune_config)

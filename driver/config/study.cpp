@@ -111,7 +111,8 @@ MeasureSettings read_measure(const JsonValue& value) {
     constexpr int kMost = 100000;
     const JsonObject object =
         value.object({"draws", "min_samples", "max_samples", "warm_samples", "target_interval", "min_pairs",
-                      "max_pairs", "confidence", "compile_timeout_s", "run_timeout_s", "compile_memory_mb"});
+                      "max_pairs", "confidence", "compile_timeout_s", "run_timeout_s", "compile_memory_mb",
+                      "early_stop"});
     MeasureSettings measure;
     const auto count = [&](const char* key, int& field, int low, int high) {
         field = static_cast<int>(object.integer_or(key, field, low, high));
@@ -122,6 +123,7 @@ MeasureSettings read_measure(const JsonValue& value) {
     count("warm_samples", measure.warm_samples, 0, kMost);
     count("min_pairs", measure.min_pairs, 8, kMost);
     count("max_pairs", measure.max_pairs, 8, kMost);
+    measure.early_stop = object.boolean_or("early_stop", measure.early_stop);
     count("compile_memory_mb", measure.compile_memory_mb, 256, 1 << 20);
     measure.target_interval = object.number_or("target_interval", measure.target_interval, 1e-6, 1.0);
     measure.confidence = object.number_or("confidence", measure.confidence, 0.5, 0.999999);

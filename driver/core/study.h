@@ -24,6 +24,7 @@ struct MeasureSettings {
     double compile_timeout_s = 60.0;
     double run_timeout_s = 10.0; ///< a single check or timing request
     int compile_memory_mb = 4096;
+    bool early_stop = true;      ///< give up on a variant once it cannot win; false to record a space for replay
 };
 
 struct Study {

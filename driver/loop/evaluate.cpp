@@ -107,7 +107,7 @@ Evaluator::Failed Evaluator::time_families(Evaluation& evaluation) {
         evaluation.family_ms = family_medians(evaluation.cases);
         const double bound_ms = score_bound_ms(evaluation.family_ms, best_family_ms_);
         const auto incumbent_ms = score_ms(incumbent_family_ms_);
-        if (incumbent_ms && family + 1 < kFamilies.size() && !can_still_win(bound_ms, *incumbent_ms)) {
+        if (settings_.early_stop && incumbent_ms && family + 1 < kFamilies.size() && !can_still_win(bound_ms, *incumbent_ms)) {
             evaluation.status = Status::discard;
             evaluation.outcome = Outcome::pruned;
             evaluation.bound_ms = bound_ms;

@@ -92,6 +92,13 @@ TEST_F(EvaluateTest, AHopelessVariantIsPrunedAfterItsFirstFamily) {
     EXPECT_FALSE(evaluation.family_ms[1]);
 }
 
+TEST_F(EvaluateTest, WithoutEarlyStopEveryFamilyIsTimed) {
+    settings_.early_stop = false;
+    const Evaluation evaluation = evaluate(9, 2);
+    EXPECT_EQ(evaluation.outcome, Outcome::ok);
+    EXPECT_DOUBLE_EQ(*evaluation.geomean_ms, 9.0);
+}
+
 TEST_F(EvaluateTest, AWrongResultIsACrashThatNamesTheCase) {
     behaviour_.correct = [](const Knobs&, Draw draw) { return draw.index != 0; };
     const Evaluation evaluation = evaluate(4);

@@ -64,6 +64,7 @@ std::string measure_json(const MeasureSettings& measure) {
                 {"target_interval", measure.target_interval},
                 {"min_pairs", measure.min_pairs},
                 {"max_pairs", measure.max_pairs},
+                {"early_stop", measure.early_stop},
                 {"confidence", measure.confidence},
                 {"compile_timeout_s", measure.compile_timeout_s},
                 {"run_timeout_s", measure.run_timeout_s},

@@ -1,5 +1,5 @@
-// One query row by the definition, without tensor cores: for the rare rows whose exponentials overflow a fixed reference
-// (softmax.cuh). A hundred times slower than the main path, and right for any finite scores.
+// One query row by the definition, without tensor cores: for the rare rows whose exponentials overflow a fixed
+// reference (softmax.cuh). A hundred times slower than the main path, and right for any finite scores.
 #pragma once
 
 #include "geometry.cuh"
@@ -10,7 +10,8 @@ constexpr int kOverflowMark = 0x7fc0a77e;
 
 DEVICE float warp_sum(float x) {
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(~0u, x, step);
+    for (int step = 16; step > 0; step /= 2)
+        x += __shfl_xor_sync(~0u, x, step);
     return x;
 }
 
@@ -41,7 +42,8 @@ DEVICE void compute_row_exactly(const AttnArgs& args, int bh, int row, int lane)
             const uint2 v = *reinterpret_cast<const uint2*>(args.v + head + key * kHeadDim + 4 * lane);
             const float values[4] = {bf16_low(v.x), bf16_high(v.x), bf16_low(v.y), bf16_high(v.y)};
 #pragma unroll
-            for (int d = 0; d < 4; ++d) o[d] = o[d] * scale + p * values[d];
+            for (int d = 0; d < 4; ++d)
+                o[d] = o[d] * scale + p * values[d];
             sum = sum * scale + p;
             max = larger;
         }

@@ -5,32 +5,37 @@
 #include "attune_tune.h"
 #include "wgmma.cuh"
 
-// ---- Tile ------------------------------------------------------------------------------------------------------------
+// ---- Tile
+// ------------------------------------------------------------------------------------------------------------
 
 constexpr int kRowsPerWarpgroup = 64;  // M of wgmma
 constexpr int kConsumers = Tune::consumers;
 constexpr int kTileM = kRowsPerWarpgroup * kConsumers;
 constexpr int kTileN = Tune::tile_n;
-constexpr int kTilesPerBlock = kBlockSize / kTileN;   // key tiles in a key block
-constexpr int kTasksPerBlock = kBlockSize / kTileM;   // tasks in a query block
+constexpr int kTilesPerBlock = kBlockSize / kTileN;  // key tiles in a key block
+constexpr int kTasksPerBlock = kBlockSize / kTileM;  // tasks in a query block
 constexpr int kThreads = kWarpgroup * (1 + kConsumers);
 
 constexpr bool kFp16 = Tune::p_mode == Tune::p_mode_fp16_convert || Tune::p_mode == Tune::p_mode_fp16_prepass;
 constexpr bool kConvertV = Tune::p_mode == Tune::p_mode_fp16_convert;
+constexpr int kAnyBlocks = 1 << 24;  // more than any row has
 /// Tasks of at most this many key blocks multiply V by P's bf16 rounding error too.
-constexpr int kHiLoBlocks = Tune::p_mode == Tune::p_mode_bf16 ? Tune::hilo_below
-                            : Tune::p_mode == Tune::p_mode_hilo ? (1 << 30) : 0;
+constexpr int kHiLoBlocks = Tune::p_mode == Tune::p_mode_bf16   ? Tune::hilo_below
+                            : Tune::p_mode == Tune::p_mode_hilo ? kAnyBlocks
+                                                                : 0;
 constexpr bool kHiLo = kHiLoBlocks > 0;
 constexpr bool kOwnO = Tune::o_buffer == Tune::o_buffer_own;
 constexpr bool kTmaStore = Tune::epilogue == Tune::epilogue_tma;
 /// O is staged in the stage of the Q it was computed from, which is then free only when O has been stored.
 constexpr bool kOInQ = kTmaStore && !kOwnO;
 
-// ---- Tensor maps, in the order of template.json ------------------------------------------------------------------------
+// ---- Tensor maps, in the order of template.json
+// ------------------------------------------------------------------------
 
 enum TensorMap { kMapQ, kMapK, kMapV, kMapO, kMapVFp16 };
 
-// ---- Shared memory -------------------------------------------------------------------------------------------------------
+// ---- Shared memory
+// -------------------------------------------------------------------------------------------------------
 
 constexpr int kColumnHalves = 2;
 constexpr int kColumnsPerHalf = kHeadDim / kColumnHalves;
@@ -64,7 +69,8 @@ constexpr int kStarted = kVLoaded + (kConvertV ? 8 * kVStages : 0);
 constexpr int kEnd = kStarted + 8;
 }  // namespace shared_map
 
-// ---- Registers -----------------------------------------------------------------------------------------------------------
+// ---- Registers
+// -----------------------------------------------------------------------------------------------------------
 
 /// One CTA of two consumers, or two CTAs of one, fill an SM.
 constexpr int kCtasPerSm = kConsumers == 1 ? 2 : 1;
@@ -73,7 +79,8 @@ constexpr int kLaunchRegisters = 65536 / (kThreads * kCtasPerSm) / 8 * 8;
 constexpr int kProducerRegisters = Tune::producer_regs;
 constexpr int kConsumerRegisters = Tune::consumer_regs;
 
-// ---- What template.json promised -----------------------------------------------------------------------------------------
+// ---- What template.json promised
+// -----------------------------------------------------------------------------------------
 
 static_assert(Tune::threads == kThreads, "template.json and the kernel must agree on the block size");
 static_assert(shared_map::kEnd <= Tune::shared_bytes, "template.json asks for too little shared memory");
@@ -87,4 +94,5 @@ static_assert(kProducerRegisters + kConsumers * kConsumerRegisters <= (1 + kCons
 static_assert(!Tune::pingpong || (Tune::overlap && kConsumers == 2), "ping-pong orders two overlapping warpgroups");
 static_assert(!Tune::overlap || kQStages == 2 || kOwnO || !kTmaStore,
               "with overlap the next Q is needed before O has left the tile that it would share with it");
-static_assert(!(Tune::q_in_registers && kHiLo && kTileN == 128), "Q, S, O, P and its rounding error exceed 240 registers");
+static_assert(!(Tune::q_in_registers && kHiLo && kTileN == 128),
+              "Q, S, O, P and its rounding error exceed 240 registers");

@@ -3,11 +3,12 @@
 // A CTA is one producer warpgroup and one or two consumer warpgroups. A task is kTileM query rows of one (batch, head);
 // CTAs take tasks until none is left. See docs/kernels.md for what each choice was measured to bring.
 //
-//   scheduler.cuh  which task comes when        consumer.cuh  scores, softmax, output, epilogue
-//   producer.cuh   mask -> TMA loads            softmax.cuh   online softmax on accumulators
-//   pipeline.cuh   rings and tasks between them wgmma.cuh, ptx.cuh  instructions
-//   geometry.cuh   sizes and shared-memory map
-#include "consumer.cuh"
+//   geometry.cuh   sizes and shared-memory map   consumer.cuh  scores and outputs of a tile
+//   pipeline.cuh   rings, and tasks in them      softmax.cuh   exponentials on accumulators
+//   scheduler.cuh  which task comes when         epilogue.cuh  normalise and store; exact.cuh  rare repair
+//   producer.cuh   mask -> TMA loads             loops.cuh     the order of all that
+//   ptx.cuh, wgmma.cuh  instructions
+#include "loops.cuh"
 #include "producer.cuh"
 
 extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(const __grid_constant__ AttnArgs args) {
@@ -17,7 +18,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(cons
 
     if (threadIdx.x == 0) shared.init_barriers();
     if (threadIdx.x == kWarp)
-        for (int i = 0; i <= kMapO; ++i) tma_prefetch_descriptor(&args.maps[i]);
+        for (int i = 0; i <= kMapO; ++i)
+            tma_prefetch_descriptor(&args.maps[i]);
     __syncthreads();
 
     // One if/else, one setmaxnreg in each branch: ptxas ignores the instruction in any other shape (C7508).
@@ -27,8 +29,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(cons
     } else {
         registers_increase<kConsumerRegisters>();
         Consumer consumer(args, shared, warpgroup - 1);
-        if constexpr (Tune::overlap) consumer.run_overlapped();
-        else consumer.run_serial();
+        if constexpr (Tune::overlap)
+            consumer.run_overlapped();
+        else
+            consumer.run_serial();
     }
 }
 

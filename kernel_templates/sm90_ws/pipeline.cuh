@@ -23,11 +23,11 @@ struct Ring {
 /// kTileM query rows of one (batch, head): what a CTA works on at a time. It travels in the Q ring, beside the Q tile,
 /// so that consumers learn of it without reading the mask. `tiles == 0` marks the end of the stream.
 struct Task {
-    int bh;        // batch * heads + head
-    int row;       // first query row
-    int seq_len;   // of the batch
-    int tiles;     // key tiles to visit, the diagonal block's first
-    bool diagonal; // whether the first key block is the query block itself, the only one that needs a mask
+    int bh;         // batch * heads + head
+    int row;        // first query row
+    int seq_len;    // of the batch
+    int tiles;      // key tiles to visit, the diagonal block's first
+    bool diagonal;  // whether the first key block is the query block itself, the only one that needs a mask
 };
 
 struct Shared {

@@ -10,7 +10,7 @@ struct KeyList {
     const int* end;  // one past the last block to visit
     int blocks;
     bool diagonal;
-    int cached;      // lane i holds the block i places before the end of the current 32
+    int cached;  // lane i holds the block i places before the end of the current 32
 
     DEVICE KeyList() : end(nullptr), blocks(0), diagonal(false), cached(0) {}
 
@@ -44,21 +44,24 @@ DEVICE void clear_rows(const AttnArgs& args, int bh, int row, int rows, int lane
     const u64 first = static_cast<u64>(bh) * args.t_max + row;
     uint4* o = reinterpret_cast<uint4*>(args.o + first * kHeadDim);
 #pragma unroll 4
-    for (int i = lane; i < rows * kHeadDim / 8; i += kWarp) o[i] = make_uint4(0, 0, 0, 0);
-    for (int i = lane; i < rows; i += kWarp) args.lse[first + i] = negative_infinity();
+    for (int i = lane; i < rows * kHeadDim / 8; i += kWarp)
+        o[i] = make_uint4(0, 0, 0, 0);
+    for (int i = lane; i < rows; i += kWarp)
+        args.lse[first + i] = negative_infinity();
 }
 
 /// Query blocks that begin at or past seq_len, shared out over the helper warps of the grid.
 DEVICE void clear_dead_blocks(const AttnArgs& args, int helper, int helpers, int lane) {
     const int blocks = args.batch * args.heads * args.q_blocks;
-    for (int i = static_cast<int>(blockIdx.x) * helpers + helper; i < blocks; i += static_cast<int>(gridDim.x) * helpers) {
+    for (int i = static_cast<int>(blockIdx.x) * helpers + helper; i < blocks;
+         i += static_cast<int>(gridDim.x) * helpers) {
         const int bh = i / args.q_blocks, row = i % args.q_blocks * kBlockSize;
         if (row >= __ldg(args.seq_lens + bh / args.heads)) clear_rows(args, bh, row, kBlockSize, lane);
     }
 }
 
 class Producer {
-public:
+  public:
     DEVICE Producer(const AttnArgs& args, Shared shared, int lane)
         : args_(args), shared_(shared), lane_(lane), scheduler_(args, lane) {
         if (Tune::cache_hints) keep_ = l2_evict_last(), drop_ = l2_evict_first();
@@ -72,8 +75,10 @@ public:
         int index = kNoTask;
         do {
             const Task task = describe(tile, keys);
-            if (task.tiles > 0) load_q(task);
-            else if (index != kNoTask) clear_rows(args_, task.bh, task.row, kTileM, lane_);
+            if (task.tiles > 0)
+                load_q(task);
+            else if (index != kNoTask)
+                clear_rows(args_, task.bh, task.row, kTileM, lane_);
             const int look_up_at = task.tiles > 1 ? 1 : 0;
             for (int i = 0; i < max(task.tiles, 1); ++i) {
                 if (i < task.tiles) load_tile(task.bh, key_row(keys, i + (task.tiles % kTilesPerBlock > 0 && i > 0)));
@@ -85,7 +90,7 @@ public:
         end_stream();
     }
 
-private:
+  private:
     static constexpr int kNoTask = -1;
 
     DEVICE void look_up_next(int& index, QueryTile& tile, KeyList& keys) {
@@ -130,7 +135,8 @@ private:
         q_.advance();
     }
 
-    /// Loads a tile of K, and of V: the same one, or with overlap the one before, which consumers need at the same time.
+    /// Loads a tile of K, and of V: the same one, or with overlap the one before, which consumers need at the same
+    /// time.
     DEVICE void load_tile(int bh, int row) {
         if (lane_ == 0) {
             barrier_wait(shared_.k_empty(k_.index), k_.phase ^ 1);
@@ -157,7 +163,8 @@ private:
 #pragma unroll
         for (int half = 0; half < kColumnHalves; ++half) {
             if (Tune::cache_hints)
-                tma_load(target + half * half_bytes, &args_.maps[map], barrier, half * kColumnsPerHalf, row, bh, policy);
+                tma_load(target + half * half_bytes, &args_.maps[map], barrier, half * kColumnsPerHalf, row, bh,
+                         policy);
             else
                 tma_load(target + half * half_bytes, &args_.maps[map], barrier, half * kColumnsPerHalf, row, bh);
         }
@@ -189,8 +196,8 @@ private:
     u64 keep_ = 0, drop_ = 0;
 };
 
-/// Rewrites each V tile from bf16 to fp16 in place, between TMA and the consumers. It follows the stream of tasks through
-/// the Q ring; a task cannot be overwritten there before its last V tile has been converted and consumed.
+/// Rewrites each V tile from bf16 to fp16 in place, between TMA and the consumers. It follows the stream of tasks
+/// through the Q ring; a task cannot be overwritten there before its last V tile has been converted and consumed.
 DEVICE void convert_v_tiles(Shared shared, int thread) {
     Ring<kQStages> q;
     Ring<kVStages> v;
@@ -205,7 +212,9 @@ DEVICE void convert_v_tiles(Shared shared, int thread) {
             for (u32 at = thread * 16; at < kTileBytes; at += Shared::kConverterThreads * 16) {
                 u32 a, b, c, d;
                 const u32 address = shared.v(v.index) + at;
-                asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(a), "=r"(b), "=r"(c), "=r"(d) : "r"(address));
+                asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                             : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
+                             : "r"(address));
                 asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(bf16_to_fp16(a)),
                              "r"(bf16_to_fp16(b)), "r"(bf16_to_fp16(c)), "r"(bf16_to_fp16(d))
                              : "memory");
@@ -217,15 +226,17 @@ DEVICE void convert_v_tiles(Shared shared, int thread) {
     }
 }
 
-/// Touches the mask's lists in L2, each line by one thread of the grid: producers read them one dependent load after the
-/// other, and would otherwise pay DRAM's latency for each.
+/// Touches the mask's lists in L2, each line by one thread of the grid: producers read them one dependent load after
+/// the other, and would otherwise pay DRAM's latency for each.
 DEVICE void prefetch_mask(const AttnArgs& args, int helper_thread) {
     constexpr int kHelpers = kWarpgroup - kWarp, kInts = 32;
     const int heads = args.batch * args.heads;
     const int first = (static_cast<int>(blockIdx.x) * kHelpers + helper_thread) * kInts;
     const int step = static_cast<int>(gridDim.x) * kHelpers * kInts;
-    for (int i = first; i < heads * (args.q_blocks + 1); i += step) prefetch_l2(args.row_ptr + i);
-    for (int i = first; i < heads * args.max_nnz; i += step) prefetch_l2(args.col_idx + i);
+    for (int i = first; i < heads * (args.q_blocks + 1); i += step)
+        prefetch_l2(args.row_ptr + i);
+    for (int i = first; i < heads * args.max_nnz; i += step)
+        prefetch_l2(args.col_idx + i);
 }
 
 DEVICE void produce(const AttnArgs& args, Shared shared) {

@@ -11,14 +11,22 @@ using u64 = unsigned long long;
 constexpr int kWarp = 32;
 constexpr int kWarpgroup = 128;
 
-DEVICE float negative_infinity() { return __int_as_float(0xff800000); }
-DEVICE float not_a_number() { return __int_as_float(0x7fffffff); }
+DEVICE float negative_infinity() {
+    return __int_as_float(0xff800000);
+}
+DEVICE float not_a_number() {
+    return __int_as_float(0x7fffffff);
+}
 
 /// Shared-memory address as the 32-bit number that PTX takes.
-DEVICE u32 shared_address(const void* p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
+DEVICE u32 shared_address(const void* p) {
+    return static_cast<u32>(__cvta_generic_to_shared(p));
+}
 
 /// Tells the compiler that a value is the same in all lanes, so that it may live in a uniform register.
-DEVICE int warp_uniform(int value) { return __shfl_sync(~0u, value, 0); }
+DEVICE int warp_uniform(int value) {
+    return __shfl_sync(~0u, value, 0);
+}
 
 // ---- mbarrier -------------------------------------------------------------------------------------------------------
 
@@ -27,7 +35,9 @@ DEVICE void barrier_init(u32 barrier, u32 arrivals) {
 }
 
 /// Makes the initialised barriers visible to the TMA unit; __syncthreads() does so only for threads.
-DEVICE void barrier_init_fence() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+DEVICE void barrier_init_fence() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
 
 DEVICE void barrier_arrive(u32 barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
@@ -122,18 +132,28 @@ DEVICE void tma_store(const void* map, u32 source, int column, int row, int head
                  : "memory");
 }
 
-DEVICE void tma_store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+DEVICE void tma_store_commit() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
 
 /// Returns when the thread's stores have read their shared memory (which may then be reused or freed).
-DEVICE void tma_store_wait_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+DEVICE void tma_store_wait_read() {
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
 
 /// Returns when the thread's stores have reached global memory.
-DEVICE void tma_store_wait() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+DEVICE void tma_store_wait() {
+    asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
 
 /// Orders this thread's ordinary shared-memory writes before later accesses by TMA or wgmma.
-DEVICE void async_proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+DEVICE void async_proxy_fence() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 
-DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+DEVICE void prefetch_l2(const void* p) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
 
 // ---- Registers, matrices, arithmetic --------------------------------------------------------------------------------
 
@@ -199,8 +219,14 @@ DEVICE u32 pack_fp16(float low, float high) {
     return r;
 }
 
-DEVICE float bf16_low(u32 pair) { return __uint_as_float(pair << 16); }
-DEVICE float bf16_high(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
+DEVICE float bf16_low(u32 pair) {
+    return __uint_as_float(pair << 16);
+}
+DEVICE float bf16_high(u32 pair) {
+    return __uint_as_float(pair & 0xffff0000u);
+}
 
 /// Two bf16 to two fp16: exact for 2^-14 <= |x| <= 65504, the nearest fp16 below, infinity above.
-DEVICE u32 bf16_to_fp16(u32 pair) { return pack_fp16(bf16_low(pair), bf16_high(pair)); }
+DEVICE u32 bf16_to_fp16(u32 pair) {
+    return pack_fp16(bf16_low(pair), bf16_high(pair));
+}

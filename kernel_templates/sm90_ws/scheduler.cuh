@@ -13,7 +13,7 @@ struct QueryTile {
 
 /// Run by a whole warp in step: lanes share the batches.
 class Scheduler {
-public:
+  public:
     DEVICE Scheduler(const AttnArgs& args, int lane)
         : args_(args), lane_(lane), live_(live_blocks(lane)), count_(blocks_from(0) * args.heads * kTasksPerBlock) {}
 
@@ -29,7 +29,8 @@ public:
         // Every CTA that had a first task draws until it fails once, so that a call makes exactly `count()` draws and
         // the wrap-around of atomicInc leaves the counter at zero for the next call.
         unsigned int draw = 0;
-        if (lane_ == 0) draw = atomicInc(static_cast<unsigned int*>(args_.workspace), static_cast<unsigned>(count_ - 1));
+        if (lane_ == 0)
+            draw = atomicInc(static_cast<unsigned int*>(args_.workspace), static_cast<unsigned>(count_ - 1));
         return static_cast<int>(gridDim.x) + warp_uniform(static_cast<int>(draw));
     }
 
@@ -41,7 +42,7 @@ public:
         return tile;
     }
 
-private:
+  private:
     DEVICE int live_blocks(int batch) const {
         return batch < args_.batch ? (__ldg(args_.seq_lens + batch) + kBlockSize - 1) / kBlockSize : 0;
     }
@@ -49,17 +50,22 @@ private:
     /// Query blocks of one head in every batch whose index is at least `q_block`.
     DEVICE int blocks_from(int q_block) const {
         int sum = max(0, live_ - q_block);
-        for (int b = kWarp; b < args_.batch; b += kWarp) sum += max(0, live_blocks(b + lane_) - q_block);
+        for (int b = kWarp; b < args_.batch; b += kWarp)
+            sum += max(0, live_blocks(b + lane_) - q_block);
         return __reduce_add_sync(~0u, sum);
     }
 
     /// Descending query block over all batches and heads: causal rows only get shorter towards block 0, so this is
     /// longest processing time first, which leaves the short tasks to fill the end.
     DEVICE QueryTile longest_first(int t) const {
-        int low = 0, high = args_.q_blocks;  // the largest q_block with more than t tasks at or above it is in [low, high)
+        int low = 0,
+            high = args_.q_blocks;  // the largest q_block with more than t tasks at or above it is in [low, high)
         while (high - low > 1) {
             const int middle = (low + high) / 2;
-            if (blocks_from(middle) * args_.heads > t) low = middle; else high = middle;
+            if (blocks_from(middle) * args_.heads > t)
+                low = middle;
+            else
+                high = middle;
         }
         int rest = t - blocks_from(low + 1) * args_.heads;
         int batch = 0;
@@ -70,18 +76,21 @@ private:
         return {batch * args_.heads + rest, low, 0, __ldg(args_.seq_lens + batch)};
     }
 
-    /// Group by group of heads, whose K and V then stay in L2; descending query block within a group. Groups of one
-    /// head are taken in ascending order, which is the plain order of the mask.
+    /// Group by group of heads, whose K and V then stay in L2; descending query block within a group. In mask order a
+    /// group is one head, and ascends.
     DEVICE QueryTile by_heads(int t) const {
-        constexpr int kGroup = Tune::order == Tune::order_head_groups ? 8 : 1;
+        constexpr bool kInOrder = Tune::order == Tune::order_in_order;
+        constexpr int kGroupTokens = 1 << 16;  // 32 MB of K and V: about half of an H100's L2
+        const int group = kInOrder ? 1 : max(1, kGroupTokens / args_.t_max);
         int batch = 0;
-        while (t >= live_blocks(batch) * args_.heads) t -= live_blocks(batch++) * args_.heads;
+        while (t >= live_blocks(batch) * args_.heads)
+            t -= live_blocks(batch++) * args_.heads;
         const int blocks = live_blocks(batch);
-        const int first_head = t / (blocks * kGroup) * kGroup;
-        const int heads = min(kGroup, args_.heads - first_head);
+        const int first_head = t / (blocks * group) * group;
+        const int heads = min(group, args_.heads - first_head);
         t -= first_head * blocks;
-        const int q_block = kGroup == 1 ? t : blocks - 1 - t / heads;
-        return {batch * args_.heads + first_head + (kGroup == 1 ? 0 : t % heads), q_block, 0,
+        const int q_block = kInOrder ? t : blocks - 1 - t / heads;
+        return {batch * args_.heads + first_head + (kInOrder ? 0 : t % heads), q_block, 0,
                 __ldg(args_.seq_lens + batch)};
     }
 

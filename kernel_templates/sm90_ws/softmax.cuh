@@ -1,12 +1,12 @@
 // Online softmax on wgmma accumulators (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
 //
 // Accumulator layout of m64nNk16: thread t of the warpgroup holds, as element i, row 16 (t / 32) + (t % 32) / 4 +
-// 8 ((i / 2) % 2) and column 8 (i / 4) + 2 (t % 4) + i % 2. So a thread has parts of two rows, and the four threads of a
-// quad share them.
+// 8 ((i / 2) % 2) and column 8 (i / 4) + 2 (t % 4) + i % 2. So a thread has parts of two rows, and the four threads of
+// a quad share them.
 //
-// While one consumer warpgroup is here, the other waits for its products: each scheduler has a single warp to issue
-// from, and the length of this code, not its throughput, sets the pace. Hence the lazy reference, the split in two
-// parts and the polynomial below.
+// While one consumer warpgroup is here, the other is busy with its products: each scheduler has a single warp to issue
+// from, and the length of this code, not the throughput of any unit, sets the pace (docs/kernels.md). Hence the ways
+// below to leave instructions out.
 #pragma once
 
 #include "geometry.cuh"
@@ -19,7 +19,8 @@ constexpr float kLog2E = 1.4426950408889634f;
 /// gives the same quotient o / sum as long as nothing overflows, and bf16 and fp32 reach 2^127. So there is a choice:
 /// - always: the textbook;
 /// - lazy: only when a score exceeds it by a factor of 2^kLazyLimit (FlashAttention-4 does this; fp16 P allows 2^15);
-/// - never: the largest of a task's first 64 keys stays the reference, no maximum is looked for after that, and the rare
+/// - never: the largest of a task's first 64 keys stays the reference, no maximum is looked for after that, and the
+/// rare
 ///   task whose sums pass kLargestSum is computed once more by other means (exact.cuh).
 constexpr bool kLazy = Tune::rescale == Tune::rescale_lazy;
 constexpr bool kFixed = Tune::rescale == Tune::rescale_never;
@@ -54,7 +55,9 @@ DEVICE float quad_sum(float x) {
 }
 
 /// Row of element i within the thread's rows.
-DEVICE constexpr int row_of(int i) { return (i >> 1) & 1; }
+DEVICE constexpr int row_of(int i) {
+    return (i >> 1) & 1;
+}
 
 /// Causal mask. `last_key[r]` is the last key that row r may see, counted from the tile's first column of this thread.
 template <int kCount>
@@ -100,9 +103,9 @@ DEVICE void row_max(const float (&s)[kCount], float (&result)[kRowsPerThread]) {
     }
 }
 
-/// Moves the references if the scores in [kBegin, kEnd) ask for it, with everything computed from them so far: sums, the
-/// exponentials in [0, kBegin), and by way of `factor` what the caller holds. Returns whether it did; all threads of a
-/// warp agree. `first`: the first scores of a task.
+/// Moves the references if the scores in [kBegin, kEnd) ask for it, with everything computed from them so far: sums,
+/// the exponentials in [0, kBegin), and by way of `factor` what the caller holds. Returns whether it did; all threads
+/// of a warp agree. `first`: the first scores of a task.
 template <int kBegin, int kEnd, int kCount>
 DEVICE bool raise_reference(float (&s)[kCount], RowStats& stats, float scale_log2, float (&factor)[kRowsPerThread],
                             bool first) {
@@ -123,23 +126,9 @@ DEVICE bool raise_reference(float (&s)[kCount], RowStats& stats, float scale_log
         factor[r] *= moved[r];
     }
 #pragma unroll
-    for (int i = 0; i < kBegin; ++i) s[i] *= moved[row_of(i)];
+    for (int i = 0; i < kBegin; ++i)
+        s[i] *= moved[row_of(i)];
     return true;
-}
-
-/// 2^x on the FMA pipe, relative error 3e-6 (degree 4, minimax with p(0) = 1), for x < 127; 2^-126 for any x below that.
-/// The special-function unit takes 8 cycles for a warp's exponentials, so that a share of them is faster this way
-/// (technique: FlashAttention-4).
-DEVICE float exp2_polynomial(float x) {
-    constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
-    x = fmaxf(x, -126.f);
-    const float rounded = x + kRound;
-    const float f = x - (rounded - kRound);
-    float p = __fmaf_rn(0.00958285294f, f, 0.0559064262f);
-    p = __fmaf_rn(p, f, 0.240240991f);
-    p = __fmaf_rn(p, f, 0.693124175f);
-    p = __fmaf_rn(p, f, 1.f);
-    return __int_as_float(__float_as_int(p) + (__float_as_int(rounded) << 23));
 }
 
 /// Turns scores in [kBegin, kEnd) into exponentials relative to the references and adds them to the sums.
@@ -152,8 +141,7 @@ DEVICE void exponentiate(float (&s)[kCount], RowStats& stats, float scale_log2) 
         for (int i = kBegin + 2 * r; i < kEnd; i += 4) {
 #pragma unroll
             for (int odd = 0; odd < 2; ++odd) {
-                const float x = __fmaf_rn(s[i + odd], scale_log2, -stats.shift[r]);
-                s[i + odd] = (i / 4 * 2 + odd) % 8 < Tune::exp2_poly ? exp2_polynomial(x) : exp2_approx(x);
+                s[i + odd] = exp2_approx(__fmaf_rn(s[i + odd], scale_log2, -stats.shift[r]));
                 sum[odd] += s[i + odd];
             }
         }
@@ -163,7 +151,8 @@ DEVICE void exponentiate(float (&s)[kCount], RowStats& stats, float scale_log2) 
 
 DEVICE void scale_rows(float (&o)[64], const float (&factor)[kRowsPerThread]) {
 #pragma unroll
-    for (int i = 0; i < 64; ++i) o[i] *= factor[row_of(i)];
+    for (int i = 0; i < 64; ++i)
+        o[i] *= factor[row_of(i)];
 }
 
 /// Probabilities as the left operand of P.V: pairs of accumulators are already in the layout that wgmma wants of A.
@@ -171,7 +160,8 @@ template <int kCount, int kPairs>
 DEVICE void pack_probabilities(const float (&s)[kCount], u32 (&p)[kPairs]) {
     static_assert(kPairs >= kCount / 2, "p must hold a pair for every two scores");
 #pragma unroll
-    for (int i = 0; i < kCount / 2; ++i) p[i] = kFp16 ? pack_fp16(s[2 * i], s[2 * i + 1]) : pack_bf16(s[2 * i], s[2 * i + 1]);
+    for (int i = 0; i < kCount / 2; ++i)
+        p[i] = kFp16 ? pack_fp16(s[2 * i], s[2 * i + 1]) : pack_bf16(s[2 * i], s[2 * i + 1]);
 }
 
 /// What rounding to bf16 lost, itself as bf16: p + lost carries 16 bits.

@@ -1,4 +1,5 @@
-// Warpgroup matrix products on 128-byte-swizzled tiles. PTX ISA 9.0, "Asynchronous Warpgroup Level Matrix Instructions".
+// Warpgroup matrix products on 128-byte-swizzled tiles. PTX ISA 9.0, "Asynchronous Warpgroup Level Matrix
+// Instructions".
 //
 // A tile of R rows by 128 elements lies in shared memory as two column halves of R rows x 128 bytes each, which is what
 // two TMA boxes of 64 columns with 128-byte swizzle write. Every half begins at a multiple of 1024 bytes.
@@ -6,12 +7,16 @@
 
 #include "ptx.cuh"
 
-constexpr int kRowBytes = 128;         // one row of one column half
+constexpr int kRowBytes = 128;           // one row of one column half
 constexpr int kSwizzleAtomBytes = 1024;  // 8 rows: the unit which the swizzle pattern repeats over
-constexpr int kMmaK = 16;              // inner extent of one 16-bit wgmma
+constexpr int kMmaK = 16;                // inner extent of one 16-bit wgmma
 
-DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+DEVICE void wgmma_fence() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+DEVICE void wgmma_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
 
 /// Waits until at most `kPending` committed groups of this warpgroup are in flight.
 template <int kPending>
@@ -24,35 +29,44 @@ DEVICE void wgmma_wait() {
 template <int kCount>
 DEVICE void pin(float (&registers)[kCount]) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(registers[i])::"memory");
+    for (int i = 0; i < kCount; ++i)
+        asm volatile("" : "+f"(registers[i])::"memory");
 }
 
 template <int kCount>
 DEVICE void pin(u32 (&registers)[kCount]) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(registers[i])::"memory");
+    for (int i = 0; i < kCount; ++i)
+        asm volatile("" : "+r"(registers[i])::"memory");
 }
 
-// A shared-memory descriptor is 64 bits: the address in units of 16 bytes, the leading offset (bits 16-29) and the stride
-// offset (bits 32-45) in the same units, the swizzle in bits 62-63. Only the address changes from step to step, and as
-// shared memory ends below 2^18 bytes its field cannot overflow: the low word is carried around as a plain number.
+// A shared-memory descriptor is 64 bits: the address in units of 16 bytes, the leading offset (bits 16-29) and the
+// stride offset (bits 32-45) in the same units, the swizzle in bits 62-63. Only the address changes from step to step,
+// and as shared memory ends below 2^18 bytes its field cannot overflow: the low word is carried around as a plain
+// number.
 
-constexpr u32 descriptor_offset(int bytes) { return static_cast<u32>(bytes) >> 4; }
-DEVICE u32 descriptor_address(u32 address) { return (address & 0x3ffff) >> 4; }
+constexpr u32 descriptor_offset(int bytes) {
+    return static_cast<u32>(bytes) >> 4;
+}
+DEVICE u32 descriptor_address(u32 address) {
+    return (address & 0x3ffff) >> 4;
+}
 
 /// 128-byte swizzle; groups of eight rows lie 1024 bytes apart.
 constexpr u32 kDescriptorHigh = (1u << 30) | descriptor_offset(kSwizzleAtomBytes);
 /// Rows run along K (Q, and K as the transposed B): the leading offset is not used within one swizzle span.
 constexpr u32 kLeadingKMajor = 1u << 16;
 /// V as B: rows are keys, the inner extent; the leading offset is the distance between the two column halves.
-constexpr u32 leading_mn_major(int half_bytes) { return descriptor_offset(half_bytes) << 16; }
+constexpr u32 leading_mn_major(int half_bytes) {
+    return descriptor_offset(half_bytes) << 16;
+}
 
 // The instruction names each accumulator register, so its text can only be spelled out; these macros do it once.
-#define ACC_TEXT_32                                                                                                  \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "      \
+#define ACC_TEXT_32                                                                                              \
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
     "%23, %24, %25, %26, %27, %28, %29, %30, %31}"
 #define ACC_TEXT_64                                                                                                  \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "      \
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "     \
     "%23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, " \
     "%45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
 #define ACC_4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
@@ -61,21 +75,24 @@ constexpr u32 leading_mn_major(int half_bytes) { return descriptor_offset(half_b
 #define ACC_OPERANDS_64(d) ACC_16(d, 0), ACC_16(d, 16), ACC_16(d, 32), ACC_16(d, 48)
 
 // d (64 x N) = a (64 x 16) * b (16 x N) + accumulate * d. SS: both operands in shared memory; RS: a in registers.
-#define WGMMA_SS(N, TEXT, OPERANDS, TYPE, B_TRANSPOSED, A, B, ACCUMULATE, NA, NB, NS, NH)                                \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, %" NS ", 0;\n"                                                       \
-                 ".reg .b64 a, b; mov.b64 a, {%" NA ", %" NH "}; mov.b64 b, {%" NB ", %" NH "};\n"                  \
-                 "wgmma.mma_async.sync.aligned.m64n" N "k16.f32." TYPE "." TYPE " " TEXT                             \
-                 ", a, b, p, 1, 1, 0, " B_TRANSPOSED ";}"                                                            \
-                 : OPERANDS                                                                                          \
+#define WGMMA_SS(N, TEXT, OPERANDS, TYPE, B_TRANSPOSED, A, B, ACCUMULATE, NA, NB, NS, NH)   \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %" NS                                       \
+                 ", 0;\n"                                                                   \
+                 ".reg .b64 a, b; mov.b64 a, {%" NA ", %" NH "}; mov.b64 b, {%" NB ", %" NH \
+                 "};\n"                                                                     \
+                 "wgmma.mma_async.sync.aligned.m64n" N "k16.f32." TYPE "." TYPE " " TEXT    \
+                 ", a, b, p, 1, 1, 0, " B_TRANSPOSED ";}"                                   \
+                 : OPERANDS                                                                 \
                  : "r"(A), "r"(B), "r"(ACCUMULATE), "n"(kDescriptorHigh))
-#define WGMMA_RS(N, TEXT, OPERANDS, TYPE, B_TRANSPOSED, A, B, ACCUMULATE, A0, A1, A2, A3, NB, NS, NH)                    \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, %" NS ", 0;\n"                                                       \
-                 ".reg .b64 b; mov.b64 b, {%" NB ", %" NH "};\n"                                                    \
-                 "wgmma.mma_async.sync.aligned.m64n" N "k16.f32." TYPE "." TYPE " " TEXT                             \
-                 ", {%" A0 ", %" A1 ", %" A2 ", %" A3 "}, b, p, 1, 1, " B_TRANSPOSED ";}"                            \
+#define WGMMA_RS(N, TEXT, OPERANDS, TYPE, B_TRANSPOSED, A, B, ACCUMULATE, A0, A1, A2, A3, NB, NS, NH)                \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %" NS                                                                \
+                 ", 0;\n"                                                                                            \
+                 ".reg .b64 b; mov.b64 b, {%" NB ", %" NH                                                            \
+                 "};\n"                                                                                              \
+                 "wgmma.mma_async.sync.aligned.m64n" N "k16.f32." TYPE "." TYPE " " TEXT ", {%" A0 ", %" A1 ", %" A2 \
+                 ", %" A3 "}, b, p, 1, 1, " B_TRANSPOSED ";}"                                                        \
                  : OPERANDS                                                                                          \
-                 : "r"((A)[0]), "r"((A)[1]), "r"((A)[2]), "r"((A)[3]), "r"(B), "r"(ACCUMULATE),                      \
-                   "n"(kDescriptorHigh))
+                 : "r"((A)[0]), "r"((A)[1]), "r"((A)[2]), "r"((A)[3]), "r"(B), "r"(ACCUMULATE), "n"(kDescriptorHigh))
 
 /// Scores: s (64 x kKeys) = or += q (64 x 16) * k^T (16 x kKeys), both in shared memory.
 template <int kKeys>

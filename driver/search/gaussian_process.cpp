@@ -6,179 +6,189 @@
 namespace attune {
 namespace {
 
-// A knob's weight is expected around this share of the whole, and within a factor of e^kPriorDeviation of it.
-constexpr double kPriorTotal = 2.0;
-constexpr double kPriorDeviation = 1.5;
-constexpr double kLowest = -7.0;
+// Before anything is learned two candidates that differ in every knob are all but unrelated, and no knob matters more
+// than another; what is learned may be several orders of magnitude away from that.
+constexpr double kTotalWeight = 1.0;
+constexpr double kWeightDeviation = 2.5;
+constexpr double kLogNoise = -6.0;
+constexpr double kNoiseDeviation = 2.0;
+constexpr double kLowest = -10.0;
 constexpr double kHighest = 2.0;
+
+// Rprop: steps by the sign of the gradient alone, since its size changes with every observation.
 constexpr double kFirstStep = 0.15;
-constexpr double kLargestStep = 0.5;
 constexpr double kSmallestStep = 0.01;
+constexpr double kLargestStep = 0.5;
 constexpr double kFaster = 1.2;
 constexpr double kSlower = 0.5;
+
+/// Four sums side by side: one would wait for each addition in turn.
+double dot(const double* a, const double* b, std::size_t count) {
+    double sums[4] = {0.0, 0.0, 0.0, 0.0};
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        sums[0] += a[i] * b[i];
+        sums[1] += a[i + 1] * b[i + 1];
+        sums[2] += a[i + 2] * b[i + 2];
+        sums[3] += a[i + 3] * b[i + 3];
+    }
+    for (; i < count; ++i)
+        sums[0] += a[i] * b[i];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
 
 }  // namespace
 
 GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
-    std::size_t active = 0;
+    double active = 1.0;
     for (const Parameter& parameter : parameters) {
         const std::size_t levels = parameter.values.size();
         knobs_.push_back({levels, parameter.words.empty() && levels > 2, {}});
-        active += levels > 1 ? 1 : 0;
+        active += levels > 1 ? 1.0 : 0.0;
     }
-    const double usual = std::log(kPriorTotal / static_cast<double>(std::max<std::size_t>(1, active)));
-    log_weights_.assign(2 * knobs_.size(), usual);
-    prior_ = usual;
-    steps_.assign(log_weights_.size() + 1, kFirstStep);
-    last_gradient_.assign(log_weights_.size() + 1, 0.0);
+    usual_log_weight_ = std::log(kTotalWeight / active);
+    settings_.assign(2 * knobs_.size() + 1, usual_log_weight_);
+    settings_.back() = kLogNoise;
+    steps_.assign(settings_.size(), kFirstStep);
+    last_gradient_.assign(settings_.size(), 0.0);
     tabulate();
-}
-
-double GaussianProcess::distance(std::size_t weight, const Candidate& a, const Candidate& b) const {
-    const Knob& knob = knobs_[weight / 2];
-    const int from = a.choice[weight / 2];
-    const int to = b.choice[weight / 2];
-    if (weight % 2 == 0) return from == to ? 0.0 : 1.0;
-    return knob.ordered ? std::abs(from - to) / static_cast<double>(knob.levels - 1) : 0.0;
 }
 
 void GaussianProcess::tabulate() {
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
         Knob& knob = knobs_[i];
-        const double differing = std::exp(log_weights_[2 * i]);
-        const double spread =
-            knob.ordered ? std::exp(log_weights_[2 * i + 1]) / static_cast<double>(knob.levels - 1) : 0.0;
-        knob.log_table.assign(knob.levels * knob.levels, 0.0);
+        knob.exponents.assign(knob.levels * knob.levels, 0.0);
+        const double differ = std::exp(settings_[2 * i]);
+        const double apart = knob.ordered ? std::exp(settings_[2 * i + 1]) / static_cast<double>(knob.levels - 1) : 0.0;
         for (std::size_t a = 0; a < knob.levels; ++a) {
             for (std::size_t b = 0; b < knob.levels; ++b) {
-                const double apart = static_cast<double>(a > b ? a - b : b - a);
-                if (a != b) knob.log_table[a * knob.levels + b] = -(differing + spread * apart);
+                const double steps = static_cast<double>(a > b ? a - b : b - a);
+                if (a != b) knob.exponents[a * knob.levels + b] = -(differ + apart * steps);
             }
         }
     }
 }
 
 double GaussianProcess::covariance(const Candidate& a, const Candidate& b) const {
-    double log_value = 0.0;
+    double exponent = 0.0;
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
-        log_value += knobs_[i].log_table[a.choice[i] * knobs_[i].levels + b.choice[i]];
+        exponent += knobs_[i].exponents[a.choice[i] * knobs_[i].levels + b.choice[i]];
     }
-    return std::exp(log_value);
+    return std::exp(exponent);
 }
 
-void GaussianProcess::fit(std::vector<const Candidate*> candidates, std::vector<double> values) {
+void GaussianProcess::fit(std::vector<Candidate> candidates, std::vector<double> values) {
     candidates_ = std::move(candidates);
     values_ = std::move(values);
-    factorise();
+    condition();
 }
 
-void GaussianProcess::factorise() {
+void GaussianProcess::condition() {
     const std::size_t n = candidates_.size();
-    factor_.assign(n * n, 0.0);
-    const double noise = std::exp(log_noise_);
+    kernel_.assign(n * n, 0.0);
+    std::vector<double> factor(n * n, 0.0);
     for (std::size_t i = 0; i < n; ++i) {
-        double* row = &factor_[i * n];
         for (std::size_t j = 0; j <= i; ++j) {
-            const double* other = &factor_[j * n];
-            double sum = i == j ? 1.0 + noise : covariance(*candidates_[i], *candidates_[j]);
-            for (std::size_t k = 0; k < j; ++k)
-                sum -= row[k] * other[k];
-            row[j] = i == j ? std::sqrt(sum) : sum / other[j];
+            kernel_[i * n + j] = i == j ? 1.0 + std::exp(settings_.back()) : covariance(candidates_[i], candidates_[j]);
+            const double rest = kernel_[i * n + j] - dot(&factor[i * n], &factor[j * n], j);
+            factor[i * n + j] = i == j ? std::sqrt(rest) : rest / factor[j * n + j];
         }
     }
-    alpha_ = values_;
-    solve_lower(alpha_);
-    for (std::size_t i = n; i-- > 0;) {
-        alpha_[i] /= factor_[i * n + i];
-        for (std::size_t k = 0; k < i; ++k)
-            alpha_[k] -= factor_[i * n + k] * alpha_[i];
+    // Row by row: L^-1 is lower triangular, and row i follows from the rows above it.
+    inverse_.assign(n * n, 0.0);
+    for (std::size_t i = 0; i < n; ++i) {
+        double* row = &inverse_[i * n];
+        for (std::size_t k = 0; k < i; ++k) {
+            const double share = factor[i * n + k];
+            for (std::size_t j = 0; j <= k; ++j)
+                row[j] -= share * inverse_[k * n + j];
+        }
+        row[i] = 1.0;
+        for (std::size_t j = 0; j <= i; ++j)
+            row[j] /= factor[i * n + i];
     }
-    double fit = 0.0;
-    for (std::size_t i = 0; i < n; ++i)
-        fit += values_[i] * alpha_[i];
-    scale_ = n == 0 ? 1.0 : std::max(fit / static_cast<double>(n), 1e-6);
+    alpha_.assign(n, 0.0);
+    scale_ = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const double whitened = dot(&inverse_[i * n], values_.data(), i + 1);
+        scale_ += whitened * whitened / static_cast<double>(n);
+        for (std::size_t j = 0; j <= i; ++j)
+            alpha_[j] += inverse_[i * n + j] * whitened;
+    }
+    scale_ = std::max(scale_, 1e-6);
 }
 
-void GaussianProcess::solve_lower(std::vector<double>& column) const {
+/// Derivative of the log likelihood, its scale profiled out: half the sum over all pairs of
+/// (alpha alpha' / scale - K^-1) * dK/dsetting.
+std::vector<double> GaussianProcess::likelihood_gradient() const {
     const std::size_t n = candidates_.size();
-    for (std::size_t i = 0; i < n; ++i) {
-        double sum = column[i];
-        for (std::size_t k = 0; k < i; ++k)
-            sum -= factor_[i * n + k] * column[k];
-        column[i] = sum / factor_[i * n + i];
+    std::vector<double> precision(n * n, 0.0);
+    for (std::size_t k = 0; k < n; ++k) {
+        const double* row = &inverse_[k * n];
+        for (std::size_t i = 0; i <= k; ++i) {
+            for (std::size_t j = 0; j <= i; ++j)
+                precision[i * n + j] += row[i] * row[j];
+        }
     }
+    std::vector<double> gradient(settings_.size(), 0.0);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < i; ++j) {
+            const double pull = alpha_[i] * alpha_[j] / scale_ - precision[i * n + j];
+            const double weight = pull * kernel_[i * n + j];
+            for (std::size_t knob = 0; knob < knobs_.size(); ++knob) {
+                const int apart = candidates_[i].choice[knob] - candidates_[j].choice[knob];
+                if (apart == 0) continue;
+                gradient[2 * knob] -= weight;
+                if (knobs_[knob].ordered) gradient[2 * knob + 1] -= weight * std::abs(apart);
+            }
+        }
+        gradient.back() += 0.5 * (alpha_[i] * alpha_[i] / scale_ - precision[i * n + i]) * std::exp(settings_.back());
+    }
+    for (std::size_t knob = 0; knob < knobs_.size(); ++knob) {
+        gradient[2 * knob] *= std::exp(settings_[2 * knob]);
+        if (knobs_[knob].ordered) {
+            gradient[2 * knob + 1] *= std::exp(settings_[2 * knob + 1]) / static_cast<double>(knobs_[knob].levels - 1);
+        }
+    }
+    return gradient;
 }
 
 void GaussianProcess::learn() {
-    const std::size_t n = candidates_.size();
-    if (n < 3) return;
-    // Inverse of the factor, transposed: row j holds column j of L^-1, so that K^-1 is a sum of its products.
-    std::vector<double> inverse(n * n, 0.0);
-    for (std::size_t j = 0; j < n; ++j) {
-        double* column = &inverse[j * n];
-        column[j] = 1.0 / factor_[j * n + j];
-        for (std::size_t i = j + 1; i < n; ++i) {
-            double sum = 0.0;
-            for (std::size_t k = j; k < i; ++k)
-                sum -= factor_[i * n + k] * column[k];
-            column[i] = sum / factor_[i * n + i];
-        }
-    }
-    // d/dw of the profile likelihood: sum over pairs of (alpha alpha' / scale - K^-1) * dK/dw.
-    std::vector<double> gradient(log_weights_.size() + 1, 0.0);
-    for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j <= i; ++j) {
-            double inverse_ij = 0.0;
-            for (std::size_t k = i; k < n; ++k)
-                inverse_ij += inverse[i * n + k] * inverse[j * n + k];
-            const double pull = alpha_[i] * alpha_[j] / scale_ - inverse_ij;
-            if (i == j) {
-                gradient.back() += 0.5 * pull * std::exp(log_noise_);
-                continue;
-            }
-            const double weight = pull * covariance(*candidates_[i], *candidates_[j]);
-            for (std::size_t w = 0; w < log_weights_.size(); ++w) {
-                gradient[w] -= weight * distance(w, *candidates_[i], *candidates_[j]);
-            }
-        }
-    }
-    for (std::size_t w = 0; w < log_weights_.size(); ++w) {
-        gradient[w] =
-            gradient[w] * std::exp(log_weights_[w]) - (log_weights_[w] - prior_) / (kPriorDeviation * kPriorDeviation);
-    }
-    gradient.back() -= (log_noise_ + 6.0) / 4.0;
-    for (std::size_t w = 0; w < gradient.size(); ++w) {
-        double& step = steps_[w];
-        step *= gradient[w] * last_gradient_[w] < 0.0 ? kSlower : kFaster;
-        step = std::clamp(step, kSmallestStep, kLargestStep);
-        double& value = w < log_weights_.size() ? log_weights_[w] : log_noise_;
-        value =
-            std::clamp(value + (gradient[w] > 0 ? step : -step), w < log_weights_.size() ? kLowest : -10.0, kHighest);
+    std::vector<double> gradient = likelihood_gradient();
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+        const bool is_noise = i + 1 == settings_.size();
+        const double centre = is_noise ? kLogNoise : usual_log_weight_;
+        const double deviation = is_noise ? kNoiseDeviation : kWeightDeviation;
+        gradient[i] -= (settings_[i] - centre) / (deviation * deviation);
+        steps_[i] = std::clamp(steps_[i] * (gradient[i] * last_gradient_[i] < 0.0 ? kSlower : kFaster), kSmallestStep,
+                               kLargestStep);
+        settings_[i] = std::clamp(settings_[i] + (gradient[i] > 0.0 ? steps_[i] : -steps_[i]), kLowest, kHighest);
     }
     last_gradient_ = std::move(gradient);
     tabulate();
-    factorise();
+    condition();
+}
+
+std::vector<double> GaussianProcess::covariances(const Candidate& candidate) const {
+    std::vector<double> column(candidates_.size());
+    for (std::size_t i = 0; i < candidates_.size(); ++i)
+        column[i] = covariance(candidate, candidates_[i]);
+    return column;
 }
 
 double GaussianProcess::mean(const Candidate& candidate) const {
-    double sum = 0.0;
-    for (std::size_t i = 0; i < candidates_.size(); ++i)
-        sum += alpha_[i] * covariance(candidate, *candidates_[i]);
-    return sum;
+    return dot(covariances(candidate).data(), alpha_.data(), alpha_.size());
 }
 
 Prediction GaussianProcess::predict(const Candidate& candidate) const {
-    std::vector<double> column(candidates_.size());
-    double sum = 0.0;
-    for (std::size_t i = 0; i < candidates_.size(); ++i) {
-        column[i] = covariance(candidate, *candidates_[i]);
-        sum += alpha_[i] * column[i];
-    }
-    solve_lower(column);
+    const std::size_t n = candidates_.size();
+    const std::vector<double> column = covariances(candidate);
     double explained = 0.0;
-    for (const double value : column)
-        explained += value * value;
-    return {sum, std::sqrt(scale_ * std::max(1e-9, 1.0 - explained))};
+    for (std::size_t i = 0; i < n; ++i) {
+        const double whitened = dot(&inverse_[i * n], column.data(), i + 1);
+        explained += whitened * whitened;
+    }
+    return {dot(column.data(), alpha_.data(), n), std::sqrt(scale_ * std::max(1e-9, 1.0 - explained))};
 }
 
 }  // namespace attune

@@ -12,11 +12,12 @@
 namespace attune {
 namespace {
 
-constexpr std::size_t kFirstRandom = 8;         ///< candidates before the model has a say
-constexpr std::size_t kMostObservations = 128;  ///< the model keeps so many: factorising is cubic
-constexpr std::size_t kRandomPool = 200;
-constexpr std::size_t kElite = 4;  ///< neighbours of so many of the best are in the pool
-constexpr int kPoolClimbs = 3;
+constexpr std::size_t kFirstRandom = 4;         ///< observations before the model has a say
+constexpr std::size_t kMostObservations = 128;  ///< the model looks at so many: its work is cubic in them
+constexpr std::size_t kRandomPool = 160;        ///< candidates from anywhere in a pool
+constexpr std::size_t kElite = 4;               ///< the neighbours of so many of the best are in a pool
+constexpr int kPoolClimbs = 3;                  ///< steps uphill from the best of a pool
+constexpr double kCompressAbove = 0.4;  ///< quantile of the scores above which only their order of magnitude counts
 
 class Model final : public GuardedStrategy {
   public:
@@ -25,138 +26,151 @@ class Model final : public GuardedStrategy {
   private:
     struct Observation {
         Candidate candidate;
-        double level;
+        double level;  ///< log score; of a crash as bad as the worst told
     };
 
     std::optional<Proposal> propose() override {
-        if (told_.size() + pending_.size() < kFirstRandom || told_.size() < 3) {
-            auto p = random_proposal("random: the model needs a start");
-            if (p) pending_.push_back(p->candidate);
-            return p;
-        }
-        refit();
+        if (told_.size() < kFirstRandom) return random_proposal("random: the model needs a start");
+        if (stale_) refit();
         const std::vector<Candidate> pool = make_pool();
         if (pool.empty()) return std::nullopt;
-        const Candidate* chosen = nullptr;
+        Candidate chosen;
         double largest = -1.0;
-        for (const Candidate& candidate : pool) {
-            const double gain = expected_improvement(candidate);
-            if (gain > largest) {
+        const auto consider = [&](const std::vector<Candidate>& candidates) {
+            bool improved = false;
+            for (const Candidate& candidate : candidates) {
+                const double gain = expected_improvement(candidate);
+                if (gain <= largest) continue;
                 largest = gain;
-                chosen = &candidate;
+                chosen = candidate;
+                improved = true;
             }
+            return improved;
+        };
+        consider(pool);
+        for (int climb = 0; climb < kPoolClimbs && consider(new_neighbours(chosen)); ++climb) {
         }
-        Candidate best = *chosen;
-        for (int climb = 0; climb < kPoolClimbs; ++climb) {
-            bool moved = false;
-            for (const Candidate& n : new_neighbours(best)) {
-                const double gain = expected_improvement(n);
-                if (gain > largest) {
-                    largest = gain;
-                    best = n;
-                    moved = true;
-                }
-            }
-            if (!moved) break;
-        }
-        pending_.push_back(best);
-        return Proposal{best,
-                        fmt::format("{}: the model expects {:.4g} ms", change_text(space(), best_->candidate, best),
-                                    std::exp(process_.mean(best) * spread_ + centre_))};
+        const double level = process_.mean(chosen) * spread_ + centre_;
+        pending_.push_back({chosen, level});
+        stale_ = true;
+        return Proposal{chosen, fmt::format("{}: {:.4g} ms expected by the model, against {:.4g} ms",
+                                            change_text(space(), told_[best_].candidate, chosen), std::exp(level),
+                                            std::exp(told_[best_].level))};
+    }
+
+    void learn(const Trial& trial) override {
+        std::erase_if(pending_, [&](const Observation& item) { return item.candidate == trial.candidate; });
+        const std::optional<double> level = log_score(trial);
+        if (!level && told_.empty()) return;
+        if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
+        told_.push_back({trial.candidate, level.value_or(worst_)});
+        if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
+        stale_ = true;
     }
 
     double expected_improvement(const Candidate& candidate) const {
-        const Prediction p = process_.predict(candidate);
-        const double gain = incumbent_ - p.mean;
-        const double z = gain / p.deviation;
-        const double density = std::exp(-0.5 * z * z) * 0.3989422804014327;
-        const double below = 0.5 * std::erfc(-z * 0.7071067811865476);
-        return gain * below + p.deviation * density;
+        constexpr double kInverseRootTwo = 0.70710678118654752;
+        constexpr double kInverseRootTwoPi = 0.39894228040143268;
+        const Prediction prediction = process_.predict(candidate);
+        const double gain = (told_[best_].level - centre_) / spread_ - prediction.mean;
+        const double z = gain / prediction.deviation;
+        return gain * 0.5 * std::erfc(-z * kInverseRootTwo) +
+               prediction.deviation * kInverseRootTwoPi * std::exp(-0.5 * z * z);
+    }
+
+    /// Positions in `told_`, best first.
+    std::vector<std::size_t> ranking(std::size_t count) const {
+        std::vector<std::size_t> order(told_.size());
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        count = std::min(count, order.size());
+        std::partial_sort(
+            order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+            [&](std::size_t a, std::size_t b) { return std::pair(told_[a].level, a) < std::pair(told_[b].level, b); });
+        order.resize(count);
+        return order;
+    }
+
+    /// What the model looks at: everything, or the best half and the latest half of what it can hold. Proposals still
+    /// out count as if they had come true, so that the next one goes elsewhere.
+    std::vector<Observation> observations() const {
+        std::vector<Observation> chosen;
+        if (told_.size() <= kMostObservations) {
+            chosen = told_;
+        } else {
+            std::vector<std::size_t> best = ranking(kMostObservations / 2);
+            for (const std::size_t i : best)
+                chosen.push_back(told_[i]);
+            std::sort(best.begin(), best.end());
+            for (std::size_t i = told_.size(); chosen.size() < kMostObservations; --i) {
+                if (!std::binary_search(best.begin(), best.end(), i - 1)) chosen.push_back(told_[i - 1]);
+            }
+        }
+        chosen.insert(chosen.end(), pending_.begin(), pending_.end());
+        return chosen;
     }
 
     void refit() {
-        std::vector<const Candidate*> candidates;
+        const std::vector<Observation> chosen = observations();
         std::vector<double> levels;
-        // keep the best half and latest
-        std::vector<std::size_t> order(told_.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
-        if (order.size() > kMostObservations) {
-            std::stable_sort(order.begin(), order.end(),
-                             [&](std::size_t a, std::size_t b) { return told_[a].level < told_[b].level; });
-            std::vector<std::size_t> rest(order.begin() + kMostObservations / 2, order.end());
-            std::sort(rest.begin(), rest.end(), std::greater<>());
-            order.resize(kMostObservations / 2);
-            order.insert(order.end(), rest.begin(), rest.begin() + kMostObservations / 2);
+        std::vector<Candidate> candidates;
+        for (const Observation& item : chosen) {
+            levels.push_back(item.level);
+            candidates.push_back(item.candidate);
         }
-        for (const std::size_t i : order) {
-            candidates.push_back(&told_[i].candidate);
-            levels.push_back(told_[i].level);
-        }
-        // standardise with compressed upper half
-        std::vector<double> sorted = levels;
-        std::sort(sorted.begin(), sorted.end());
-        const double median = sorted[sorted.size() / 2];
-        const double best = sorted.front();
-        const double reach = std::max(median - best, 1e-6);
-        for (double& l : levels)
-            if (l > median) l = median + reach * std::log1p((l - median) / reach);
-        centre_ = std::accumulate(levels.begin(), levels.end(), 0.0) / double(levels.size());
-        double sq = 0;
-        for (double l : levels)
-            sq += (l - centre_) * (l - centre_);
-        spread_ = std::max(1e-9, std::sqrt(sq / double(levels.size())));
-        for (double& l : levels)
-            l = (l - centre_) / spread_;
-        incumbent_ = (best_->level - centre_) / spread_;
+        compress(levels);
+        const double count = static_cast<double>(levels.size());
+        centre_ = std::accumulate(levels.begin(), levels.end(), 0.0) / count;
+        double squares = 0.0;
+        for (const double level : levels)
+            squares += (level - centre_) * (level - centre_);
+        spread_ = std::max(std::sqrt(squares / count), 1e-9);
+        for (double& level : levels)
+            level = (level - centre_) / spread_;
         process_.fit(std::move(candidates), std::move(levels));
         process_.learn();
+        stale_ = false;
+    }
+
+    /// How bad the bad ones are must not drown what tells the good ones apart.
+    static void compress(std::vector<double>& levels) {
+        std::vector<double> sorted = levels;
+        std::sort(sorted.begin(), sorted.end());
+        const double knee = sorted[static_cast<std::size_t>(static_cast<double>(sorted.size()) * kCompressAbove)];
+        const double reach = std::max(knee - sorted.front(), 1e-6);
+        for (double& level : levels) {
+            if (level > knee) level = knee + reach * std::log1p((level - knee) / reach);
+        }
     }
 
     std::vector<Candidate> make_pool() {
+        constexpr std::size_t kDrawsEach = 20;  // where little is legal the pool stays smaller
         std::vector<Candidate> pool;
-        std::vector<std::size_t> order(told_.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
-        const std::size_t elite = std::min(kElite, order.size());
-        std::partial_sort(order.begin(), order.begin() + std::ptrdiff_t(elite), order.end(),
-                          [&](std::size_t a, std::size_t b) { return told_[a].level < told_[b].level; });
-        for (std::size_t i = 0; i < elite; ++i) {
-            auto n = new_neighbours(told_[order[i]].candidate);
-            pool.insert(pool.end(), n.begin(), n.end());
+        for (const std::size_t i : ranking(kElite)) {
+            const std::vector<Candidate> neighbours = new_neighbours(told_[i].candidate);
+            pool.insert(pool.end(), neighbours.begin(), neighbours.end());
         }
-        Candidate c;
-        for (std::size_t i = 0, tries = 0; i < kRandomPool && tries < 20 * kRandomPool; ++tries) {
-            space().visit(random().below(space().extent()), c);
-            if (available(c)) {
-                pool.push_back(c);
-                ++i;
-            }
+        const std::size_t wanted = pool.size() + kRandomPool;
+        Candidate candidate;
+        for (std::size_t draw = 0; draw < kDrawsEach * kRandomPool && pool.size() < wanted; ++draw) {
+            space().visit(random().below(space().extent()), candidate);
+            if (available(candidate)) pool.push_back(candidate);
         }
         return pool;
     }
 
-    void learn(const Trial& trial) override {
-        std::erase(pending_, trial.candidate);
-        const auto level = log_score(trial);
-        double value = level ? *level : worst_;
-        if (level) worst_ = std::max(worst_, *level);
-        if (!level && told_.empty()) return;
-        told_.push_back({trial.candidate, value});
-        if (level && (!best_ || value < best_->level)) best_ = Observation{trial.candidate, value};
-    }
-
     GaussianProcess process_;
     std::vector<Observation> told_;
-    std::optional<Observation> best_;
-    std::vector<Candidate> pending_;
-    double worst_ = -1e300, centre_ = 0, spread_ = 1, incumbent_ = 0;
+    std::vector<Observation> pending_;
+    std::size_t best_ = 0;  ///< position in `told_`
+    double worst_ = 0.0;
+    double centre_ = 0.0;
+    double spread_ = 1.0;
+    bool stale_ = true;  ///< the process has not seen everything
 };
 
 }  // namespace
 
 std::unique_ptr<Strategy> make_model(const Space& space, std::uint64_t seed) {
-    return std::make_unique<Model>(space, seed);
-}
-std::unique_ptr<Strategy> make_auto(const Space& space, std::uint64_t seed) {
     return std::make_unique<Model>(space, seed);
 }
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Compare attune's search strategies with Kernel Tuner's on one recorded space.
+
+Both sides search the same Kernel Tuner cache file without a device: attune by `attune replay`, Kernel Tuner in its
+simulation mode. Counted are the distinct evaluations until a result within 1 % of the recorded best; a run that never
+gets there counts as the limit.
+
+    python3 -m venv /some/venv && /some/venv/bin/pip install kernel_tuner
+    /some/venv/bin/python scripts/compare_kernel_tuner.py CACHE.json --seeds 100
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import random
+import statistics
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+# Not searches of a single objective, or in need of packages that Kernel Tuner does not bring.
+LEFT_OUT = {"brute_force", "nsga2", "nsga3", "skopt", "pyatf_strategies"}
+
+
+def evaluations_to_near_best(times, near_ms, limit):
+    """Position (from 1) of the first time at or below near_ms; limit when there is none."""
+    for count, time_ms in enumerate(times[:limit], start=1):
+        if isinstance(time_ms, (int, float)) and time_ms <= near_ms:
+            return count
+    return limit
+
+
+def run_kernel_tuner(task):
+    """One seeded run of a Kernel Tuner strategy; an error's text when it cannot run."""
+    cache, strategy, seed, limit, near_ms = task
+    import kernel_tuner
+    import numpy
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    silence = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+            warnings.simplefilter("ignore")
+            results, _ = kernel_tuner.tune_cache(
+                cache, strategy=strategy, strategy_options={"max_fevals": limit}, quiet=True, verbose=False)
+    except Exception as error:  # whatever a strategy throws is that strategy's result
+        return f"{type(error).__name__}: {error}"
+    return evaluations_to_near_best([result.get("time") for result in results], near_ms, limit)
+
+
+def kernel_tuner_counts(pool, cache, strategies, seeds, limit, near_ms):
+    for strategy in strategies:
+        tasks = [(cache, strategy, seed, limit, near_ms) for seed in range(seeds)]
+        counts = []
+        for result in pool.map(run_kernel_tuner, tasks):
+            if isinstance(result, str):
+                print(f"kernel_tuner {strategy}: {result}", file=sys.stderr)
+                counts = []
+                break
+            counts.append(result)
+        if counts:
+            yield f"kernel_tuner {strategy}", counts
+
+
+def attune_counts(binary, cache, strategies, seeds, limit):
+    for strategy in strategies:
+        command = [binary, "replay", cache, "--strategy", strategy, "--runs", str(seeds), "--max-evaluations",
+                   str(limit), "--format", "json"]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        yield f"attune {strategy}", [count or limit for count in answer["evaluations_to_near_best"]]
+
+
+def row(name, counts, limit):
+    quartiles = statistics.quantiles(counts, n=4) if len(counts) > 1 else [counts[0]] * 3
+    missed = sum(count >= limit for count in counts)
+    return (f"{name:38s} {quartiles[1]:9.0f} {quartiles[0]:9.0f} {quartiles[2]:9.0f} "
+            f"{statistics.fmean(counts):9.1f} {missed:9d}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cache", help="Kernel Tuner cache file, for example of `attune export --format kernel-tuner`")
+    parser.add_argument("--attune", default=str(Path(__file__).resolve().parent.parent / "build" / "attune"))
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--max-evaluations", type=int, default=1000)
+    parser.add_argument("--attune-strategies", default="auto,model,hill_climb,simulated_annealing,genetic,random")
+    parser.add_argument("--kernel-tuner-strategies", default="", help="comma-separated; default: all that can run")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+
+    from kernel_tuner.interface import strategy_map
+
+    cache = json.loads(Path(options.cache).read_text())["cache"].values()
+    best_ms = min(entry["time"] for entry in cache if isinstance(entry["time"], (int, float)))
+    limit = min(options.max_evaluations, len(cache))
+    theirs = [name for name in options.kernel_tuner_strategies.split(",") if name]
+    theirs = theirs or [name for name in strategy_map if name not in LEFT_OUT]
+    print(f"{options.cache}: {len(cache)} configurations, best {best_ms:.6g} ms, {options.seeds} seeds, at most {limit} "
+          "evaluations")
+    print(f"{'evaluations to within 1 % of the best':38s} {'median':>9s} {'quartile':>9s} {'quartile':>9s} "
+          f"{'mean':>9s} {'missed':>9s}")
+    for name, counts in attune_counts(options.attune, options.cache, options.attune_strategies.split(","),
+                                      options.seeds, limit):
+        print(row(name, counts, limit), flush=True)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for name, counts in kernel_tuner_counts(pool, options.cache, theirs, options.seeds, limit, best_ms * 1.01):
+            print(row(name, counts, limit), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/artifact_cache.h"
+#include "backend/cuda/cuda_backend.h"
 #include "cli/backends.h"
 #include "cli/cli.h"
 #include "config/template.h"
@@ -38,22 +39,37 @@ struct ExportOptions {
     bool force = false;
 };
 
-/// The lowest of `value` among entries of one device model: times of two models do not compare.
-template <class Value>
-const BestEntry& lowest(const std::vector<BestEntry>& entries, const ExportOptions& options, const Value& value) {
-    const BestEntry* best = nullptr;
+/// The one device model the entries are of: times of two models do not compare.
+std::string device_model(const std::vector<BestEntry>& entries, const ExportOptions& options) {
+    if (!options.measured_on.empty()) return options.measured_on;
     for (const BestEntry& entry : entries) {
-        if (!options.measured_on.empty() && entry.device_name != options.measured_on) continue;
-        if (best != nullptr && entry.device_name != best->device_name) {
+        if (entry.device_name != entries.front().device_name) {
             throw InputError(fmt::format("study {} was measured on '{}' and on '{}'; choose one with --measured-on",
-                                         entry.key.study, best->device_name, entry.device_name));
+                                         options.study, entries.front().device_name, entry.device_name));
         }
-        if (best == nullptr || value(entry.row) < value(best->row)) best = &entry;
+    }
+    return entries.empty() ? std::string() : entries.front().device_name;
+}
+
+/// The winner of `request` among entries of one device model.
+BestEntry choose(const Reader& reader, const BestRequest& request, const ExportOptions& options) {
+    const std::vector<BestEntry> entries = reader.best(request);
+    const std::string model = device_model(entries, options);
+    const BestEntry* best = nullptr;
+    if (!request.robust && !request.family) {
+        best = winner_of(entries, model);
+    } else {
+        const auto time = [&](const BestEntry& entry) {
+            return request.family ? entry.row.family_ms[static_cast<std::size_t>(*request.family)] : entry.row.geomean_ms;
+        };
+        for (const BestEntry& entry : entries) {
+            if (entry.device_name == model && (best == nullptr || time(entry) < time(*best))) best = &entry;
+        }
     }
     if (best == nullptr) {
-        throw InputError(fmt::format("study {} has no {}kernel{} to export; `attune query` shows what there is", options.study,
-                                     options.robust ? "robust " : "kept ",
-                                     options.measured_on.empty() ? "" : " measured on '" + options.measured_on + "'"));
+        throw InputError(fmt::format("study {} has no {} kernel to export{}; `attune query` shows what there is", options.study,
+                                     request.robust ? "robust" : "kept",
+                                     options.measured_on.empty() ? "" : ", measured on '" + options.measured_on + "'"));
     }
     return *best;
 }
@@ -69,20 +85,18 @@ PackageVariant read_variant(const Reader& reader, const IterationKey& key, std::
 /// The winner, first; with --per-family also each family's own where that is another kernel.
 std::vector<PackageVariant> choose_variants(const Reader& reader, const ExportOptions& options) {
     const auto same = [](const IterationKey& a, const IterationKey& b) { return a.shard == b.shard && a.iter == b.iter; };
-    const BestEntry winner = lowest(reader.best({options.study, options.robust, std::nullopt}), options,
-                                    [](const IterationRow& row) { return *row.geomean_ms; });
+    const BestEntry winner = choose(reader, {options.study, options.robust, std::nullopt}, options);
     std::vector<PackageVariant> variants;
     variants.push_back(read_variant(reader, winner.key, "general", {}));
     if (!options.per_family) return variants;
-    for (std::size_t family = 0; family < kFamilies.size(); ++family) {
-        const BestEntry best = lowest(reader.best({options.study, options.robust, kFamilies[family]}), options,
-                                      [family](const IterationRow& row) { return *row.family_ms[family]; });
+    for (const Family family : kFamilies) {
+        const BestEntry best = choose(reader, {options.study, options.robust, family}, options);
         const auto known = std::ranges::find_if(
             variants, [&](const PackageVariant& variant) { return same(variant.detail.key, best.key); });
         if (known != variants.end()) {
-            known->families.push_back(kFamilies[family]);
+            known->families.push_back(family);
         } else {
-            variants.push_back(read_variant(reader, best.key, std::string(to_string(kFamilies[family])), {kFamilies[family]}));
+            variants.push_back(read_variant(reader, best.key, std::string(to_string(family)), {family}));
         }
     }
     return variants;
@@ -111,7 +125,7 @@ void compile(Package& package, const CliContext& context) {
 /// Why the exported files cannot be run here; empty when they can.
 std::string why_unchecked(const Package& package, const ExportOptions& options, const CliContext& context) {
     if (options.device == "none") return "--device none";
-    if (options.device == "auto" && package.device() == DeviceKind::cuda && cuda_device_count(context) == 0) {
+    if (options.device == "auto" && package.device() == DeviceKind::cuda && cuda_device_count() == 0) {
         return "no CUDA GPU here";
     }
     return {};
@@ -122,7 +136,7 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
     PackageChecks checks;
     checks.unchecked_because = why_unchecked(package, options, context);
     if (!checks.unchecked_because.empty()) return checks;
-    const DeviceChoice choice = choose_devices(options.device, package.device(), context);
+    const DeviceChoice choice = choose_devices(options.device, package.device());
     const auto device = start_device(choice.kind, choice.ordinals.front(), context, MeasureSettings{.run_timeout_s = 60.0});
     const TargetFacts target = device->target();
     const std::string& built_for = package.variants.front().arch_name;
@@ -178,8 +192,8 @@ void check_destination(const fs::path& folder, bool force) {
 /// Puts the finished package in its place, in one step, and removes what was there.
 void publish(const fs::path& built, const fs::path& folder) {
     std::error_code error;
-    const TemporaryDirectory old(fs::path(built.string() + ".old"));
-    if (fs::exists(folder, error)) fs::rename(folder, old.path(), error);
+    const TemporaryDirectory old = TemporaryDirectory::make(built.parent_path());
+    if (fs::exists(folder, error)) fs::rename(folder, old.path() / "replaced", error);
     if (!error) fs::rename(built, folder, error);
     if (error) {
         throw EnvironmentError(fmt::format("cannot put the package at {}: {}", folder.string(), error.message()));
@@ -208,7 +222,7 @@ void export_package(const Reader& reader, const ExportOptions& options, const Cl
     std::error_code error;
     fs::create_directories(parent, error);
     if (error) throw EnvironmentError(fmt::format("cannot make {}: {}", parent.string(), error.message()));
-    const TemporaryDirectory built(parent / fmt::format(".attune-export-{}", ::getpid()));
+    const TemporaryDirectory built = TemporaryDirectory::make(parent);
     write_package(package, built.path());
     const PackageChecks checks = run_checks(package, options, built.path(), context);
     report_failures(package, checks, context);

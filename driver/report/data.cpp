@@ -220,15 +220,11 @@ ReportData collect(const Reader& reader, const std::string& study) {
     data.best_family = best_family_of(data.rows);
     data.limits = device_limits(data.device);
     if (data.limits) data.floors = family_floors(data.study.suite, *data.limits);
-    const auto kept = std::ranges::find(data.rows, Status::keep, &IterationRow::status);
-    if (kept != data.rows.end()) data.first_kept = static_cast<std::size_t>(kept - data.rows.begin());
+    const auto first_kept = std::ranges::find(data.rows, Status::keep, &IterationRow::status);
+    if (first_kept != data.rows.end()) data.first_kept = static_cast<std::size_t>(first_kept - data.rows.begin());
 
-    const BestEntry* winner = nullptr;
-    const std::vector<BestEntry> entries = reader.best({name, false, std::nullopt});
-    for (const BestEntry& entry : entries) {
-        if (entry.device_name != data.device) continue;
-        if (winner == nullptr || *entry.row.geomean_ms < *winner->row.geomean_ms) winner = &entry;
-    }
+    const std::vector<BestEntry> kept = reader.best({name, false, std::nullopt});
+    const BestEntry* winner = winner_of(kept, data.device);
     if (winner != nullptr) {
         data.best = reader.iteration(winner->key);
         data.noise = noise_of(*data.best, data.study.suite, data.limits);

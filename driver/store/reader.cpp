@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <map>
 #include <numeric>
 
 #include "core/error.h"
@@ -291,6 +292,20 @@ std::vector<BestEntry> Reader::best(const BestRequest& request) const {
         }
         return entries;
     });
+}
+
+const BestEntry* winner_of(const std::vector<BestEntry>& kept, const std::string& device_name) {
+    std::map<std::string, const BestEntry*> latest;
+    for (const BestEntry& entry : kept) {
+        if (entry.device_name != device_name) continue;
+        const BestEntry*& of_shard = latest[entry.key.shard];
+        if (of_shard == nullptr || of_shard->key.iter < entry.key.iter) of_shard = &entry;
+    }
+    const BestEntry* winner = nullptr;
+    for (const auto& [shard, entry] : latest) {
+        if (winner == nullptr || entry->row.geomean_ms < winner->row.geomean_ms) winner = entry;
+    }
+    return winner;
 }
 
 }  // namespace attune

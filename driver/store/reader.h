@@ -71,6 +71,10 @@ struct BestEntry {
     IterationRow row;
 };
 
+/// Of the last keeps of one study on GPUs of the model `device_name`: of each shard the latest, of those the fastest.
+/// Null when there is none.
+[[nodiscard]] const BestEntry* winner_of(const std::vector<BestEntry>& kept, const std::string& device_name);
+
 class Reader {
   public:
     /// InputError when there is no such file; EnvironmentError when it cannot be read or is of another version.

@@ -1,5 +1,8 @@
 # Every library comes from the distribution (docs/dependencies.md says why each); only what a portable binary cannot get
 # there as a static library is fetched, pinned by hash.
+if(ATTUNE_PORTABLE)
+    set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
+endif()
 find_package(Threads REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -18,9 +21,9 @@ if(ATTUNE_PORTABLE)
     include(FetchContent)
     set(ATTUNE_MUPARSER_ARCHIVE https://github.com/beltoforion/muparser/archive/refs/tags/v2.3.3.tar.gz
         CACHE STRING "muParser's source archive: a URL or a file")
-    set(ENABLE_SAMPLES OFF)
-    set(ENABLE_OPENMP OFF)
-    set(BUILD_SHARED_LIBS OFF)
+    foreach(option ENABLE_SAMPLES ENABLE_OPENMP BUILD_SHARED_LIBS)
+        set(${option} OFF CACHE BOOL "of muParser" FORCE)
+    endforeach()
     FetchContent_Declare(
         muparser
         URL ${ATTUNE_MUPARSER_ARCHIVE}
@@ -28,7 +31,7 @@ if(ATTUNE_PORTABLE)
     FetchContent_MakeAvailable(muparser)
     target_link_libraries(attune_muparser INTERFACE muparser)
     target_link_libraries(attune_fmt INTERFACE fmt::fmt-header-only)
-    target_link_libraries(attune_crypto INTERFACE ${OPENSSL_CRYPTO_LIBRARY_STATIC})
+    target_link_libraries(attune_crypto INTERFACE OpenSSL::Crypto ${CMAKE_DL_LIBS} Threads::Threads)
 else()
     find_library(MUPARSER_LIBRARY muparser REQUIRED)
     find_path(MUPARSER_INCLUDE muParser.h REQUIRED)

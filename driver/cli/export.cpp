@@ -123,7 +123,7 @@ void compile(Package& package, const CliContext& context) {
 }
 
 /// Why the exported files cannot be run here; empty when they can.
-std::string why_unchecked(const Package& package, const ExportOptions& options, const CliContext& context) {
+std::string why_unchecked(const Package& package, const ExportOptions& options) {
     if (options.device == "none") return "--device none";
     if (options.device == "auto" && package.device() == DeviceKind::cuda && cuda_device_count() == 0) {
         return "no CUDA GPU here";
@@ -134,7 +134,7 @@ std::string why_unchecked(const Package& package, const ExportOptions& options, 
 PackageChecks run_checks(const Package& package, const ExportOptions& options, const fs::path& folder,
                          const CliContext& context) {
     PackageChecks checks;
-    checks.unchecked_because = why_unchecked(package, options, context);
+    checks.unchecked_because = why_unchecked(package, options);
     if (!checks.unchecked_because.empty()) return checks;
     const DeviceChoice choice = choose_devices(options.device, package.device());
     const auto device = start_device(choice.kind, choice.ordinals.front(), context, MeasureSettings{.run_timeout_s = 60.0});

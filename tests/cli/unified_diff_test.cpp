@@ -73,7 +73,7 @@ TEST(UnifiedDiffTest, RandomTextsAreRebuilt) {
     for (int round = 0; round < 500; ++round) {
         const auto text = [&](unsigned most) {
             std::string lines;
-            for (unsigned i = random() % most; i > 0; --i) lines += fmt::format("line {}\n", random() % 6);
+            for (auto i = random() % most; i > 0; --i) lines += fmt::format("line {}\n", random() % 6);
             return lines;
         };
         const std::string a = text(40), b = text(40);

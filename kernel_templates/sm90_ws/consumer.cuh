@@ -25,7 +25,7 @@ class Consumer {
     DEVICE void run_serial();
 
   private:
-    // ---- Ring traffic ----
+    // ---- Ring traffic ---------------------------------------------------------------------------------------------
     DEVICE Task next_task();
     DEVICE void release(u32 barrier) const {
         if (thread_ == 0) barrier_arrive(barrier);
@@ -51,7 +51,7 @@ class Consumer {
         if (Tune::pingpong) named_arrive(kTurnBarrier + (warpgroup_ ^ 1), 2 * kWarpgroup);
     }
 
-    // ---- Work on a tile; kKeys is kTileN, or 64 of 128 where the diagonal leaves no more ----
+    // ---- Work on a tile; kKeys is kTileN, or 64 of 128 where the diagonal leaves no more --------------------------
     DEVICE void load_q_registers();
     template <int kKeys>
     DEVICE void issue_scores(float (&s)[kKeys / 2]);
@@ -65,7 +65,7 @@ class Consumer {
     DEVICE bool skips(int tile) const;
     DEVICE int tile_after() const { return tile_ + (skips(tile_ + 1) ? 2 : 1); }
 
-    // ---- Steps of the overlapped loop ----
+    // ---- Steps of the overlapped loop -----------------------------------------------------------------------------
     DEVICE void await_scores();
     template <int kKeys, int kOutputKeys>
     DEVICE bool step(RowStats& done_stats, float (&factor)[kRowsPerThread]);
@@ -75,13 +75,17 @@ class Consumer {
     template <int kKeys>
     DEVICE void serial_step();
 
-    // ---- Epilogue ----
+    // ---- Epilogue -------------------------------------------------------------------------------------------------
     DEVICE void finish(const Task& task, const RowStats& stats, int q_stage);
     DEVICE void release_stored_o();
     DEVICE void repair_overflows();
 
     DEVICE int first_row(const Task& task) const { return task.row + warpgroup_ * kRowsPerWarpgroup; }
-    DEVICE bool hi_lo() const { return kHiLo && task_.tiles <= kHiLoBlocks * kTilesPerBlock; }
+    /// Whether the rounding errors of the current tile's P count.
+    DEVICE bool hi_lo() const {
+        const int blocks = (task_.tiles + kTilesPerBlock - 1) / kTilesPerBlock;
+        return kHiLo && tile_ / kTilesPerBlock + blocks <= kHiLoSpan;
+    }
 
     const AttnArgs& args_;
     Shared shared_;
@@ -120,8 +124,7 @@ DEVICE Task Consumer::next_task() {
     return shared_.get_task(q_.index);
 }
 
-// ---- Work on a tile
-// ---------------------------------------------------------------------------------------------------
+// ---- Work on a tile -----------------------------------------------------------------------------------------------
 
 /// The first 64 rows of a diagonal block see only its first 64 keys: of a 128-wide tile they need one half ...
 DEVICE bool Consumer::half_tile() const {

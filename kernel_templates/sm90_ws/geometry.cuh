@@ -5,8 +5,7 @@
 #include "attune_tune.h"
 #include "wgmma.cuh"
 
-// ---- Tile
-// ------------------------------------------------------------------------------------------------------------
+// ---- Tile ---------------------------------------------------------------------------------------------------------
 
 constexpr int kRowsPerWarpgroup = 64;  // M of wgmma
 constexpr int kConsumers = Tune::consumers;
@@ -18,24 +17,23 @@ constexpr int kThreads = kWarpgroup * (1 + kConsumers);
 
 constexpr bool kFp16 = Tune::p_mode == Tune::p_mode_fp16_convert || Tune::p_mode == Tune::p_mode_fp16_prepass;
 constexpr bool kConvertV = Tune::p_mode == Tune::p_mode_fp16_convert;
-constexpr int kAnyBlocks = 1 << 24;  // more than any row has
-/// Tasks of at most this many key blocks multiply V by P's bf16 rounding error too.
-constexpr int kHiLoBlocks = Tune::p_mode == Tune::p_mode_bf16   ? Tune::hilo_below
-                            : Tune::p_mode == Tune::p_mode_hilo ? kAnyBlocks
-                                                                : 0;
-constexpr bool kHiLo = kHiLoBlocks > 0;
+/// The i-th key block of a task of n multiplies V by P's bf16 rounding error, too, if i + n is at most this. A row's
+/// error is that of its few largest probabilities: it falls with the keys the row sees, and with every block treated
+/// so.
+constexpr int kHiLoSpan = Tune::p_mode == Tune::p_mode_bf16   ? Tune::hilo_span
+                          : Tune::p_mode == Tune::p_mode_hilo ? 1 << 24
+                                                              : 0;
+constexpr bool kHiLo = kHiLoSpan > 0;
 constexpr bool kOwnO = Tune::o_buffer == Tune::o_buffer_own;
 constexpr bool kTmaStore = Tune::epilogue == Tune::epilogue_tma;
 /// O is staged in the stage of the Q it was computed from, which is then free only when O has been stored.
 constexpr bool kOInQ = kTmaStore && !kOwnO;
 
-// ---- Tensor maps, in the order of template.json
-// ------------------------------------------------------------------------
+// ---- Tensor maps, in the order of template.json -------------------------------------------------------------------
 
 enum TensorMap { kMapQ, kMapK, kMapV, kMapO, kMapVFp16 };
 
-// ---- Shared memory
-// -------------------------------------------------------------------------------------------------------
+// ---- Shared memory ------------------------------------------------------------------------------------------------
 
 constexpr int kColumnHalves = 2;
 constexpr int kColumnsPerHalf = kHeadDim / kColumnHalves;
@@ -69,8 +67,7 @@ constexpr int kStarted = kVLoaded + (kConvertV ? 8 * kVStages : 0);
 constexpr int kEnd = kStarted + 8;
 }  // namespace shared_map
 
-// ---- Registers
-// -----------------------------------------------------------------------------------------------------------
+// ---- Registers ----------------------------------------------------------------------------------------------------
 
 /// One CTA of two consumers, or two CTAs of one, fill an SM.
 constexpr int kCtasPerSm = kConsumers == 1 ? 2 : 1;
@@ -79,8 +76,7 @@ constexpr int kLaunchRegisters = 65536 / (kThreads * kCtasPerSm) / 8 * 8;
 constexpr int kProducerRegisters = Tune::producer_regs;
 constexpr int kConsumerRegisters = Tune::consumer_regs;
 
-// ---- What template.json promised
-// -----------------------------------------------------------------------------------------
+// ---- What template.json promised ----------------------------------------------------------------------------------
 
 static_assert(Tune::threads == kThreads, "template.json and the kernel must agree on the block size");
 static_assert(shared_map::kEnd <= Tune::shared_bytes, "template.json asks for too little shared memory");

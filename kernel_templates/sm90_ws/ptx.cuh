@@ -28,7 +28,7 @@ DEVICE int warp_uniform(int value) {
     return __shfl_sync(~0u, value, 0);
 }
 
-// ---- mbarrier -------------------------------------------------------------------------------------------------------
+// ---- mbarrier -----------------------------------------------------------------------------------------------------
 
 DEVICE void barrier_init(u32 barrier, u32 arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
@@ -59,7 +59,7 @@ DEVICE void barrier_wait(u32 barrier, u32 phase) {
         : "memory");
 }
 
-// ---- Named barriers -------------------------------------------------------------------------------------------------
+// ---- Named barriers -----------------------------------------------------------------------------------------------
 
 DEVICE void named_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
@@ -82,7 +82,7 @@ DEVICE void named_arrive(int id, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// ---- TMA ------------------------------------------------------------------------------------------------------------
+// ---- TMA ----------------------------------------------------------------------------------------------------------
 
 /// L2 policies. K and V blocks are read again by neighbouring query blocks; Q and O are touched once.
 DEVICE u64 l2_evict_first() {
@@ -155,7 +155,7 @@ DEVICE void prefetch_l2(const void* p) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
-// ---- Registers, matrices, arithmetic --------------------------------------------------------------------------------
+// ---- Registers, matrices, arithmetic ------------------------------------------------------------------------------
 
 template <int kRegisters>
 DEVICE void registers_increase() {

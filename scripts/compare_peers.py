@@ -264,7 +264,7 @@ def parse(arguments):
     parser.add_argument("--cases", default="", help="comma-separated case_ids (all)")
     parser.add_argument("--peers", default=PEERS, help=f"comma-separated, or empty ({PEERS})")
     parser.add_argument("--samples", type=int, default=200, help="cold samples of each kernel and case (200)")
-    parser.add_argument("--peer-seconds", type=float, default=60, help="limit to ready one for a case: compile, check (60)")
+    parser.add_argument("--peer-seconds", type=float, default=60, help="limit to compile and check one on a case (60)")
     parser.add_argument("--seed", type=int, default=1, help="of Q, K and V (1)")
     parser.add_argument("--json", metavar="FILE", help="also write everything, all samples included")
     parser.add_argument("--check-masks", action="store_true", help="only check masks against tests/golden/masks.json")

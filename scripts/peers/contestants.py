@@ -106,8 +106,8 @@ def peers():
     return {
         "triton-tf32": Contestant("triton-tf32", "Triton; fp32 operands, tf32 products; 4 warps, 1 stage; all masked",
                                   _bind_plain),
-        "triton-fp16": Contestant("triton-fp16", "Triton, autotuned; bf16 Q K^T, fp16 P V; diagonal apart, longest first",
-                                  _bind_tuned),
+        "triton-fp16": Contestant(
+            "triton-fp16", "Triton, autotuned; bf16 Q K^T, fp16 P V; diagonal apart, longest first", _bind_tuned),
         "flex": Contestant("flex", "FlexAttention, torch.compile max-autotune (no CUDA graphs), lse requested",
                            FlexAttention().bind),
     }

@@ -97,7 +97,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();
-    setup.study_file = study_file.string();
+    setup.study_file = options.study_path.empty() ? study_file.stem().string() : options.study_path;
     setup.strategy_name = strategy_name;
     setup.remeasure = options.remeasure;
     const StopSignals signals;

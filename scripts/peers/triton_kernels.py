@@ -73,7 +73,7 @@ def _tile(k_base, v_base, q_tile, queries, start, acc, row_max, row_sum, scale_l
 
 @triton.autotune(
     configs=[triton.Config({"KEY_TILE": tile}, num_warps=warps, num_stages=stages)
-             for tile, warps, stages in ((128, 8, 2), (64, 8, 2), (64, 8, 3), (64, 4, 3))],
+             for tile, warps, stages in ((128, 8, 2), (128, 8, 3), (64, 8, 2), (64, 8, 3))],
     key=["heads", "t_max", "max_nnz"])
 @triton.jit(do_not_specialize=["max_nnz"])
 def tuned_kernel(q, k, v, o, lse, row_ptr, col_idx, seq_lens, heads, t_max, max_nnz, scale_log2,

@@ -84,7 +84,7 @@ class Consumer {
     /// Whether the rounding errors of the current tile's P count.
     DEVICE bool hi_lo() const {
         const int blocks = (task_.tiles + kTilesPerBlock - 1) / kTilesPerBlock;
-        return kHiLo && tile_ / kTilesPerBlock + blocks <= kHiLoSpan;
+        return kHiLo && blocks - 1 - tile_ / kTilesPerBlock + blocks <= kHiLoSpan;
     }
 
     const AttnArgs& args_;

@@ -17,9 +17,9 @@ constexpr int kThreads = kWarpgroup * (1 + kConsumers);
 
 constexpr bool kFp16 = Tune::p_mode == Tune::p_mode_fp16_convert || Tune::p_mode == Tune::p_mode_fp16_prepass;
 constexpr bool kConvertV = Tune::p_mode == Tune::p_mode_fp16_convert;
-/// The i-th key block of a task of n multiplies V by P's bf16 rounding error, too, if i + n is at most this. A row's
-/// error is that of its few largest probabilities: it falls with the keys the row sees, and with every block treated
-/// so.
+/// The i-th key block from the left of a task of n multiplies V by P's bf16 rounding error, too, if i + n is at most
+/// this. A row's error falls with the keys it sees, and with every block treated so; from the left, because the first rows
+/// of a query block see the fewest keys and hardly any of the diagonal block.
 constexpr int kHiLoSpan = Tune::p_mode == Tune::p_mode_bf16   ? Tune::hilo_span
                           : Tune::p_mode == Tune::p_mode_hilo ? 1 << 24
                                                               : 0;

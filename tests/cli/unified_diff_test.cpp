@@ -15,7 +15,7 @@ std::string diff(const std::string& a, const std::string& b) {
 }
 
 /// What `patch` would make of `before`: an independent reading of the format.
-std::string apply(const std::string& before, const std::string& patch) {
+std::string patched(const std::string& before, const std::string& patch) {
     std::vector<std::string> lines;
     std::istringstream stream(before);
     for (std::string line; std::getline(stream, line);) lines.push_back(line);
@@ -79,7 +79,7 @@ TEST(UnifiedDiffTest, RandomTextsAreRebuilt) {
         const std::string a = text(40), b = text(40);
         const std::string patch = diff(a, b);
         if (a == b) continue;
-        ASSERT_EQ(apply(a, patch), b) << patch;
+        ASSERT_EQ(patched(a, patch), b) << patch;
     }
 }
 
@@ -89,7 +89,7 @@ TEST(UnifiedDiffTest, HugeDifferencesStayRight) {
         a += fmt::format("old {}\n", i);
         b += fmt::format("new {}\n", i);
     }
-    EXPECT_EQ(apply("same\n" + a + "end\n", diff("same\n" + a + "end\n", "same\n" + b + "end\n")), "same\n" + b + "end\n");
+    EXPECT_EQ(patched("same\n" + a + "end\n", diff("same\n" + a + "end\n", "same\n" + b + "end\n")), "same\n" + b + "end\n");
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ int compile_workers(std::size_t devices) {
 }  // namespace
 
 std::filesystem::path find_study(const std::string& text, const CliContext& context) {
-    if (std::filesystem::exists(text)) return text;
+    // A folder of that name may well be here: that of the study's own iters.tsv.
+    if (std::filesystem::is_regular_file(text)) return text;
     const std::filesystem::path built_in = context.share_dir / "configs/studies" / (text + ".json");
     if (text.find('/') == std::string::npos && std::filesystem::exists(built_in)) return built_in;
     throw InputError(fmt::format("no study '{}': name a JSON file, or one of {}", text,

@@ -51,7 +51,7 @@ class Agent : public testing::Test {
                                                   {"suite", (folder_.path() / "suite.json").string()},
                                                   {"measure",
                                                    {{"draws", 1}, {"min_samples", 2}, {"max_samples", 3}, {"warm_samples", 1},
-                                                    {"min_pairs", 4}, {"max_pairs", 8}, {"run_timeout_s", 8}}}}
+                                                    {"min_pairs", 8}, {"max_pairs", 8}, {"run_timeout_s", 8}}}}
                                                  .dump());
     }
 

@@ -8,15 +8,16 @@
 #include "config/template.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
+#include "loop/evaluate.h"
 #include "loop/fakes.h"
 
 namespace attune {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Behaviour;
 using testing::FakeCompiler;
 using testing::FakeDevice;
+using ::testing::HasSubstr;
 using testing::Knobs;
 
 /// The death of a coordinator in the middle of its work, as far as one process can show it.
@@ -125,7 +126,8 @@ class ThrottlingTest : public LoopFaultsTest {
             if (throttled_ == 0) return samples;
             --throttled_;
             samples.value().throttled = true;
-            for (float& sample : samples.value().cold_ms) sample *= 3.0F;
+            for (float& sample : samples.value().cold_ms)
+                sample *= 3.0F;
             return samples;
         }
 
@@ -147,13 +149,15 @@ TEST_F(ThrottlingTest, AThrottledBatchIsTakenAgain) {
     const Evaluation evaluation = evaluate(2);
     EXPECT_EQ(evaluation.status, Status::keep);
     EXPECT_NEAR(*evaluation.geomean_ms, 1.0, 1e-6);
-    for (const CaseRecord& record : evaluation.cases) EXPECT_FALSE(record.samples.throttled);
+    for (const CaseRecord& record : evaluation.cases)
+        EXPECT_FALSE(record.samples.throttled);
 }
 
 TEST_F(ThrottlingTest, WhatKeepsThrottlingIsMarkedAndGoesOn) {
     const Evaluation evaluation = evaluate(1000);
     EXPECT_EQ(evaluation.outcome, Outcome::ok);
-    for (const CaseRecord& record : evaluation.cases) EXPECT_TRUE(record.samples.throttled);
+    for (const CaseRecord& record : evaluation.cases)
+        EXPECT_TRUE(record.samples.throttled);
     EXPECT_GE(throttled_left_, 1000 - 3 - 3 * study_.measure.max_samples / study_.measure.min_samples);
 }
 

@@ -104,7 +104,8 @@ TEST_F(Page, SaysTheMorningsAnswersWithoutAnyScript) {
     std::smatch match;
     ASSERT_TRUE(std::regex_search(html_, match, top));
     const std::string section = match.str();
-    EXPECT_EQ(std::distance(std::sregex_iterator(section.begin(), section.end(), std::regex("<tr>")), {}), 1 + 10);
+    const std::regex row("<tr>");
+    EXPECT_EQ(std::distance(std::sregex_iterator(section.begin(), section.end(), row), {}), 1 + 10);
 }
 
 TEST_F(Page, HostileTextStaysText) {

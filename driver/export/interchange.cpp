@@ -124,7 +124,8 @@ Json tuned_parameters(const StudyInfo& study, const std::vector<Row>& rows) {
         if (std::find(known.begin(), known.end(), text) == known.end()) known.push_back(text);
     };
     for (const ShardInfo& shard : study.shards) {
-        for (const Json& parameter : Json::parse(shard.space_json).at("parameters")) {
+        const Json space = Json::parse(shard.space_json);
+        for (const Json& parameter : space.at("parameters")) {
             for (const Json& value : parameter.at("values"))
                 add(parameter.at("name").get<std::string>(), value.get<std::string>());
         }

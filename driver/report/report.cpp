@@ -88,9 +88,13 @@ std::string tiles(const ReportData& data) {
 std::string best_section(const ReportData& data) {
     if (!data.best) return section("best", "Best kernel", note("No kernel has been kept yet."));
     const IterationRecord& record = data.best->record;
-    HtmlTable table({"parameter", "value"});
-    for (const auto& [name, value] : split_params(record.params))
-        table.row().text(name).code(value);
+    const auto first = split_params(data.first_kept ? data.rows[*data.first_kept].params : std::string());
+    HtmlTable table({"parameter", "best", "first kept"});
+    for (const auto& setting : split_params(record.params)) {
+        const auto before = std::ranges::find(first, setting.first, &std::pair<std::string, std::string>::first);
+        const bool changed = before != first.end() && *before != setting;
+        table.row().text(setting.first).code(setting.second).code(changed ? before->second : "");
+    }
     std::string body = fmt::format("<p>{}</p>\n", html_escape(record.description));
     body += note(fmt::format("Passes the stress draws: {}. Exported by `attune export --study {} --to DIR`.",
                              !record.robust ? "not checked" : *record.robust ? "yes" : "no", data.study.name));
@@ -123,25 +127,26 @@ std::string family_section(const ReportData& data) {
 std::string top_section(const ReportData& data) {
     if (data.top.empty()) return section("top", "Top ten", note("Nothing has been timed yet."));
     HtmlTable table({"iteration", "score, ms", "to the best", "window", "global", "retrieval", "status", "robust", "differs by"});
-    const IterationRow& first = data.rows[data.top.front()];
-    const auto best = split_params(first.params);
+    const auto best = split_params(data.best ? data.best->record.params : std::string());
+    const double best_ms = data.best ? data.best->record.geomean_ms.value_or(1.0) : *data.rows[data.top.front()].geomean_ms;
     for (const std::size_t index : data.top) {
         const IterationRow& row = data.rows[index];
-        std::string changes;
+        const bool same_source = data.best && row.template_hash == data.best->record.template_hash;
+        std::string changes = same_source ? "" : "other source";
         for (const auto& setting : split_params(row.params)) {
             if (std::ranges::find(best, setting) != best.end()) continue;
             changes += fmt::format("{}{}={}", changes.empty() ? "" : ", ", setting.first, setting.second);
         }
         table.row().html(fmt::format("<a href=\"#iter-{}\">{}</a>", row.iter, html_escape(name_of(data, row))));
-        table.number(ms_text(row.geomean_ms)).number(percent(*row.geomean_ms / *first.geomean_ms - 1.0, 2));
+        table.number(ms_text(row.geomean_ms)).number(percent(*row.geomean_ms / best_ms - 1.0, 2));
         for (const auto& time : row.family_ms)
             table.number(ms_text(time));
         table.html(fmt::format("<span class=\"{0}\">{0}</span>", to_string(row.status)));
         table.text(!row.robust ? "-" : *row.robust ? "yes" : "no");
-        table.code(index == data.top.front() ? row.params : changes);
+        table.code(changes.empty() ? "nothing: the best" : changes);
     }
-    return section("top", "Top ten", table.str() + note("By the score measured on its own; close ones are told apart by the "
-                                                        "alternation that decided keep or discard, not by this order."));
+    return section("top", "Top ten", table.str() + note("By the score measured on its own, beside the best kept; which of two "
+                                                        "close ones is faster was decided by alternation, not by this order."));
 }
 
 std::string effects_section(const ReportData& data) {

@@ -3,12 +3,14 @@
 #include "export/package.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <sstream>
 
 #include "config/template.h"
@@ -215,54 +217,74 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
         EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith(".attune-export"))) << entry.path();
 }
 
-/// The text parts of a CUDA package need no GPU: one variant of the Hopper template with a stand-in for its cubin.
+/// The text parts of a CUDA package need no GPU: variants all over the spaces of the shipped templates, with a stand-in for
+/// their cubins. The first is the Hopper template's usual one.
 class CudaPackage : public testing::Test {
   protected:
     CudaPackage() {
-        const KernelTemplate kernel_template = load_template(kCudaTemplate);
-        IterationDetail detail{{"quick", "shard", 3}, 1'700'000'000'000'000, record_of(kernel_template, params_, Status::keep, 0.04),
-                               sources_of(kernel_template, params_)};
         package_.study.name = "quick";
         package_.study.device = DeviceKind::cuda;
         package_.study.suite = tiny_suite();
         package_.attune_version = "1.2.3";
-        package_.variants.push_back(make_variant("general", {}, std::move(detail), load_template(kCudaTemplate)));
-        package_.variants[0].artifact.path = folder_.write("general.cubin", "not a real cubin");
+        for (const char* folder : {kCudaTemplate, ATTUNE_SOURCE_DIR "/kernel_templates/mma_sync"})
+            add_variants(folder);
         std::filesystem::create_directories(to());
         write_package(package_, to());
         write_manifest(package_, {"", "no GPU here", {}}, to());
     }
+    void add_variants(const char* folder) {
+        constexpr std::size_t kVariants = 8;
+        const KernelTemplate kernel_template = load_template(folder);
+        const Space space = kernel_template.space(target_facts("sm_90a"));
+        std::mt19937_64 random(3);
+        Candidate candidate = space.defaults();
+        for (std::size_t added = 0; added < kVariants; candidate = space.at(random() % space.combinations())) {
+            if (!space.legal(candidate)) continue;
+            ++added;
+            const std::string params = space.describe(candidate);
+            IterationDetail detail{{"quick", "shard", 3}, 1'700'000'000'000'000,
+                                   record_of(kernel_template, params, Status::keep, 0.04), sources_of(kernel_template, params)};
+            const std::string name = fmt::format("variant_{}", package_.variants.size());
+            package_.variants.push_back(make_variant(name, {}, std::move(detail), load_template(folder)));
+            package_.variants.back().artifact.path = folder_.write(name, "not a real cubin");
+        }
+    }
     [[nodiscard]] std::filesystem::path to() const { return folder_.path() / "package"; }
 
-    std::string params_ = "stages=2";
     TempFolder folder_;
     Package package_;
 };
 
+/// One line a plan, as the Python below prints it.
+std::string text_of(const LaunchPlan& plan) {
+    std::string line;
+    for (const KernelLaunch& kernel : plan.kernels) {
+        line += fmt::format("{} [{}] {} {} {} ", kernel.entry, fmt::join(kernel.grid, ", "), kernel.threads, kernel.shared_bytes,
+                            kernel.cluster);
+    }
+    std::vector<std::int64_t> offsets;
+    for (const TensorMapPlan& map : plan.tensor_maps)
+        offsets.push_back(map.workspace_offset_bytes);
+    return line + fmt::format("{} {} [{}]", plan.workspace_bytes, plan.workspace_clear_bytes, fmt::join(offsets, ", "));
+}
+
 TEST_F(CudaPackage, PlansInPythonWhatTheDriverPlans) {
-    const PackageVariant& variant = package_.variants[0];
     TargetFacts target = target_facts("sm_90a");
     std::string program = fmt::format("import sys\nsys.path.insert(0, '{}')\nimport block_sparse_attn as p\n", to().string());
     std::vector<std::string> expected;
-    for (const int sm_count : {16, 132}) {
-        target.sm_count = sm_count;
-        for (const CallShape& shape : {CallShape{1, 2, 256, 9}, CallShape{4, 32, 16384, 5000}, CallShape{3, 1, 640, 1}}) {
-            const LaunchPlan plan = variant.kernel_template.plan(variant.candidate, shape, target);
-            program += fmt::format(
-                "x = p.Plan(p._VARIANTS[0], p.Call({}, {}, {}, {}, dict(sm_count={}, shared_limit=232448, shared_per_sm=233472, "
-                "registers_per_sm=65536, arch=90)))\n"
-                "print(*['%s %s %d %d %d' % (k.entry, list(g), k.threads, k.shared_bytes, k.cluster) for k, g in x.kernels], "
-                "x.workspace_bytes, x.clear_bytes, x.map_offsets)\n",
-                shape.batch, shape.heads, shape.t_max, shape.max_nnz, sm_count);
-            std::string line;
-            for (const KernelLaunch& kernel : plan.kernels) {
-                line += fmt::format("{} [{}, {}, {}] {} {} {} ", kernel.entry, kernel.grid[0], kernel.grid[1], kernel.grid[2],
-                                    kernel.threads, kernel.shared_bytes, kernel.cluster);
+    for (std::size_t i = 0; i < package_.variants.size(); ++i) {
+        const PackageVariant& variant = package_.variants[i];
+        for (const int sm_count : {16, 132}) {
+            target.sm_count = sm_count;
+            for (const CallShape& shape : {CallShape{1, 2, 256, 9}, CallShape{4, 32, 16384, 5000}, CallShape{3, 1, 640, 1}}) {
+                program += fmt::format(
+                    "x = p.Plan(p._VARIANTS[{}], p.Call({}, {}, {}, {}, dict(sm_count={}, shared_limit=232448, "
+                    "shared_per_sm=233472, registers_per_sm=65536, arch=90)))\n"
+                    "print(*['%s %s %d %d %d' % (k.entry, list(g), k.threads, k.shared_bytes, k.cluster) for k, g in x.kernels], "
+                    "x.workspace_bytes, x.clear_bytes, x.map_offsets)\n",
+                    i, shape.batch, shape.heads, shape.t_max, shape.max_nnz, sm_count);
+                expected.push_back(text_of(variant.kernel_template.plan(variant.candidate, shape, target)));
             }
-            std::string offsets;
-            for (const TensorMapPlan& map : plan.tensor_maps)
-                offsets += fmt::format("{}{}", offsets.empty() ? "" : ", ", map.workspace_offset_bytes);
-            expected.push_back(line + fmt::format("{} {} [{}]", plan.workspace_bytes, plan.workspace_clear_bytes, offsets));
         }
     }
     const Ran ran = shell(fmt::format("python3 {}", folder_.write("program.py", program).string()));
@@ -276,7 +298,7 @@ TEST_F(CudaPackage, PlansInPythonWhatTheDriverPlans) {
 }
 
 TEST_F(CudaPackage, SourceHoldsEverythingItIncludes) {
-    const std::string source = read_file(to() / "variants/general.cu");
+    const std::string source = read_file(to() / "variants/variant_0.cu");
     EXPECT_THAT(source, testing::Not(testing::ContainsRegex("\n[ \t]*#[ \t]*include[ \t]*\"")));
     EXPECT_THAT(source, HasSubstr("struct Tune {"));
     EXPECT_THAT(source, HasSubstr("struct alignas(64) AttnArgs {"));

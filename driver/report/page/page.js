@@ -230,14 +230,16 @@
   byId("before").addEventListener("click", () => { table.page--; drawTable(); });
   byId("after").addEventListener("click", () => { table.page++; drawTable(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  const tooSlow = sorted.filter((value) => value > edge).length;
+  const tooSlow = rows.iter.filter((_, i) => (rows.score[i] !== null ? rows.score[i] : rows.bound[i]) > edge).length;
   if (tooSlow) byId("edge").textContent = `${tooSlow} slower than ${ms(top)} are drawn at the upper edge, crashes too.`;
   filterTable();
   drawAll();
   if (location.hash === "#chart") document.body.classList.add("chart-only");
-  const target = /^#iter-(\d+)$/.exec(location.hash);
-  if (target) {
-    const i = rows.iter.indexOf(Number(target[1]));
+  function followAddress() {
+    const target = /^#iter-(\d+)$/.exec(location.hash);
+    const i = target ? rows.iter.indexOf(Number(target[1])) : -1;
     if (i >= 0) showRow(i);
   }
+  addEventListener("hashchange", followAddress);
+  followAddress();
 })();

@@ -116,11 +116,15 @@ Evaluator::Failed Evaluator::time_families(Evaluation& evaluation) {
         }
     }
     evaluation.geomean_ms = score_ms(evaluation.family_ms);
+    remember_best(evaluation.family_ms);
+    return std::nullopt;
+}
+
+void Evaluator::remember_best(const FamilyTimes& family_ms) {
     for (std::size_t family = 0; family < kFamilies.size(); ++family) {
         auto& best = best_family_ms_[family];
-        if (!best || *evaluation.family_ms[family] < *best) best = evaluation.family_ms[family];
+        if (!best || *family_ms[family] < *best) best = family_ms[family];
     }
-    return std::nullopt;
 }
 
 // Samples in rounds until the median is known well enough.
@@ -234,6 +238,7 @@ Evaluator::Failed Evaluator::load_and_time(const Incumbent& incumbent) {
         if (auto failure = time_case(Slot::incumbent, index, cases[index])) return failure;
     }
     incumbent_family_ms_ = family_medians(cases);
+    remember_best(incumbent_family_ms_);
     return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <limits>
 #include <set>
 #include <thread>
 
@@ -30,7 +31,7 @@ class Watcher : public LoopObserver {
     std::map<std::int64_t, IterationRecord> records;
     std::string messages;
     std::atomic<bool>* stop = nullptr;
-    std::int64_t stop_after = 0;
+    std::int64_t stop_after = std::numeric_limits<std::int64_t>::max();
 };
 
 class LoopTest : public ::testing::Test {
@@ -163,7 +164,7 @@ TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
     const std::size_t done = rows().size();
     EXPECT_GE(done, 9U);
     stop_ = false;
-    watcher_.stop_after = 1000;
+    watcher_.stop_after = std::numeric_limits<std::int64_t>::max();
     EXPECT_EQ(run({}), LoopEnd::exhausted);
     expect_each_once(40);
 }

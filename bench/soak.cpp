@@ -1,5 +1,5 @@
-// A night in minutes: the real loop, strategy and store against a device that answers at once. What it prints is the cost
-// of the coordinator alone, and whether memory, descriptors, processes or time per iteration grow.
+// A night in minutes: the real loop, strategy and store against a device that answers at once. What it prints is the
+// cost of the coordinator alone, and whether memory, descriptors, processes or time per iteration grow.
 //
 // Usage: soak [--iterations N] [--strategy NAME] [--db FILE]
 
@@ -43,7 +43,8 @@ Usage usage_now() {
     usage.descriptors = entries("/proc/self/fd") - 1;  // one is the listing's own
     usage.threads = entries("/proc/self/task");
     std::ifstream children(fmt::format("/proc/self/task/{}/children", ::getpid()));
-    for (int pid = 0; children >> pid;) ++usage.children;
+    for (int pid = 0; children >> pid;)
+        ++usage.children;
     return usage;
 }
 
@@ -56,9 +57,11 @@ double file_mb(const fs::path& path) {
 /// A template with at least `candidates` candidates.
 KernelTemplate endless_template(std::int64_t candidates) {
     std::string values = "0";
-    for (int value = 1; value < 100; ++value) values += fmt::format(",{}", value);
+    for (int value = 1; value < 100; ++value)
+        values += fmt::format(",{}", value);
     std::string slow = "0";
-    for (std::int64_t value = 1; value * 100 < candidates; ++value) slow += fmt::format(",{}", value);
+    for (std::int64_t value = 1; value * 100 < candidates; ++value)
+        slow += fmt::format(",{}", value);
     return make_template(
         {{"kernel.cpp", std::string(20'000, '/') + "\n"},
          {"template.json", fmt::format(R"({{"name": "soak", "device": "cpu", "summary": "Knobs over nothing.",
@@ -88,18 +91,21 @@ Study soak_study() {
 
 class Table : public LoopObserver {
   public:
-    Table(std::int64_t iterations, fs::path database) : every_(std::max<std::int64_t>(1, iterations / 20)), database_(std::move(database)) {
-        std::cout << "iterations   ms/iteration   resident MB   descriptors   threads   children   database MB   with log MB\n";
+    Table(std::int64_t iterations, fs::path database)
+        : every_(std::max<std::int64_t>(1, iterations / 20)), database_(std::move(database)) {
+        std::cout << "iterations   ms/iteration   resident MB   descriptors   threads   children   database MB   with "
+                     "log MB\n";
     }
     void on_iteration(std::int64_t iter, const IterationRecord&, const LoopProgress&) override {
         if (iter % every_ != 0 && iter != kSettled) return;
         const auto now = Clock::now();
-        const double ms = std::chrono::duration<double, std::milli>(now - last_).count() / static_cast<double>(iter - last_iter_);
+        const double ms =
+            std::chrono::duration<double, std::milli>(now - last_).count() / static_cast<double>(iter - last_iter_);
         const Usage usage = usage_now();
         const double database_mb = file_mb(database_);
-        std::cout << fmt::format("{:>10}   {:>12.3f}   {:>11.1f}   {:>11}   {:>7}   {:>8}   {:>11.1f}   {:>11.1f}\n", iter,
-                                 ms, usage.resident_mb, usage.descriptors, usage.threads, usage.children, database_mb,
-                                 database_mb + file_mb(database_.string() + "-wal"))
+        std::cout << fmt::format("{:>10}   {:>12.3f}   {:>11.1f}   {:>11}   {:>7}   {:>8}   {:>11.1f}   {:>11.1f}\n",
+                                 iter, ms, usage.resident_mb, usage.descriptors, usage.threads, usage.children,
+                                 database_mb, database_mb + file_mb(database_.string() + "-wal"))
                   << std::flush;
         if (iter == kSettled) settled_ = usage;
         latest_ = usage;
@@ -110,12 +116,13 @@ class Table : public LoopObserver {
     void on_message(const std::string& message) override { std::cout << message << '\n'; }
 
     void print_summary() const {
-        std::cout << fmt::format("since iteration {}: resident {:+.1f} %, descriptors {:+}, threads {:+}, children {:+}; "
-                                 "{:.0f} bytes of database an iteration\n",
-                                 kSettled, 100.0 * (latest_.resident_mb / settled_.resident_mb - 1.0),
-                                 latest_.descriptors - settled_.descriptors, latest_.threads - settled_.threads,
-                                 latest_.children - settled_.children,
-                                 file_mb(database_) * 1024.0 * 1024.0 / static_cast<double>(last_iter_));
+        std::cout << fmt::format(
+            "since iteration {}: resident {:+.1f} %, descriptors {:+}, threads {:+}, children {:+}; "
+            "{:.0f} bytes of database an iteration\n",
+            kSettled, 100.0 * (latest_.resident_mb / settled_.resident_mb - 1.0),
+            latest_.descriptors - settled_.descriptors, latest_.threads - settled_.threads,
+            latest_.children - settled_.children,
+            file_mb(database_) * 1024.0 * 1024.0 / static_cast<double>(last_iter_));
     }
 
   private:
@@ -132,7 +139,9 @@ void soak(std::int64_t iterations, const std::string& strategy_name, const fs::p
     const Study study = soak_study();
     testing::Behaviour behaviour;
     behaviour.noise = 0.01;
-    behaviour.latency_ms = [](const testing::Knobs& knobs) { return 1.0 + 0.01 * knobs.at("b") + 1e-4 * knobs.at("a"); };
+    behaviour.latency_ms = [](const testing::Knobs& knobs) {
+        return 1.0 + 0.01 * knobs.at("b") + 1e-4 * knobs.at("a");
+    };
 
     std::vector<std::unique_ptr<Device>> devices;
     devices.push_back(std::make_unique<testing::FakeDevice>(behaviour));

@@ -19,11 +19,21 @@ void get_enum(const nlohmann::json& json, Enum& value, Enum last) {
 
 }  // namespace
 
-void from_json(const nlohmann::json& json, Outcome& value) { get_enum(json, value, Outcome::pruned); }
-void from_json(const nlohmann::json& json, Family& value) { get_enum(json, value, kFamilies.back()); }
-void from_json(const nlohmann::json& json, Stress& value) { get_enum(json, value, kStresses.back()); }
-void from_json(const nlohmann::json& json, DeviceKind& value) { get_enum(json, value, DeviceKind::cpu); }
-void from_json(const nlohmann::json& json, Slot& value) { get_enum(json, value, Slot::incumbent); }
+void from_json(const nlohmann::json& json, Outcome& value) {
+    get_enum(json, value, Outcome::pruned);
+}
+void from_json(const nlohmann::json& json, Family& value) {
+    get_enum(json, value, kFamilies.back());
+}
+void from_json(const nlohmann::json& json, Stress& value) {
+    get_enum(json, value, kStresses.back());
+}
+void from_json(const nlohmann::json& json, DeviceKind& value) {
+    get_enum(json, value, DeviceKind::cpu);
+}
+void from_json(const nlohmann::json& json, Slot& value) {
+    get_enum(json, value, Slot::incumbent);
+}
 void from_json(const nlohmann::json& json, TensorMapPlan::Tensor& value) {
     get_enum(json, value, TensorMapPlan::Tensor::workspace);
 }
@@ -36,15 +46,16 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TensorMapPlan, tensor, fp16, rows, cols, swiz
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LaunchPlan, kernels, tensor_maps, workspace_bytes, workspace_clear_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelResources, entry, registers, shared_bytes, spill_store_bytes, spill_load_bytes,
                                    stack_bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CaseSpec, case_id, family, batch_size, num_heads, t_max, window_blocks, global_blocks,
-                                   retrieval_blocks, retrieval_local_bias, seq_len_min_ratio, seed, profile)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CaseSpec, case_id, family, batch_size, num_heads, t_max, window_blocks,
+                                   global_blocks, retrieval_blocks, retrieval_local_bias, seq_len_min_ratio, seed,
+                                   profile)
 
-#define ATTUNE_CODEC(Type, ...)                                                                        \
-    void to_json(nlohmann::json& json, const Type& value) {                                            \
-        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_PUT, __VA_ARGS__))                              \
-    }                                                                                                  \
-    void from_json(const nlohmann::json& json, Type& value) {                                          \
-        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_GET, __VA_ARGS__))                              \
+#define ATTUNE_CODEC(Type, ...)                                            \
+    void to_json(nlohmann::json& json, const Type& value) {                \
+        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_PUT, __VA_ARGS__)) \
+    }                                                                      \
+    void from_json(const nlohmann::json& json, Type& value) {              \
+        NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(ATTUNE_GET, __VA_ARGS__)) \
     }
 #define ATTUNE_PUT(field) json[#field] = value.field;
 #define ATTUNE_GET(field) json.at(#field).get_to(value.field);

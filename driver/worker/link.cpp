@@ -13,9 +13,12 @@ namespace {
 
 Failure why_none_came(ChannelEnd end, const std::string& role, double timeout_s) {
     switch (end) {
-        case ChannelEnd::timed_out: return {Outcome::timeout, fmt::format("no answer within {} s", timeout_s)};
-        case ChannelEnd::garbled: return {Outcome::crash, role + " sent something that is no answer"};
-        case ChannelEnd::closed: break;
+        case ChannelEnd::timed_out:
+            return {Outcome::timeout, fmt::format("no answer within {} s", timeout_s)};
+        case ChannelEnd::garbled:
+            return {Outcome::crash, role + " sent something that is no answer"};
+        case ChannelEnd::closed:
+            break;
     }
     return {Outcome::crash, role + " died"};
 }
@@ -36,7 +39,8 @@ void WorkerLink::stop() {
 
 std::optional<Failure> WorkerLink::ask(const nlohmann::json& request, double timeout_s,
                                        const std::function<void(const nlohmann::json&)>& read) {
-    if (!process_->channel().send(request)) return discard(Outcome::crash, role_ + " could not be reached", kDyingGrace);
+    if (!process_->channel().send(request))
+        return discard(Outcome::crash, role_ + " could not be reached", kDyingGrace);
     const Frame frame = process_->channel().receive(deadline_after(timeout_s));
     if (const auto* end = std::get_if<ChannelEnd>(&frame)) {
         const Failure failure = why_none_came(*end, role_, timeout_s);
@@ -46,6 +50,7 @@ std::optional<Failure> WorkerLink::ask(const nlohmann::json& request, double tim
     const auto& answer = std::get<nlohmann::json>(frame);
     try {
         if (answer.contains("environment")) throw EnvironmentError(answer.at("environment").get<std::string>());
+        if (answer.contains("artifact_missing")) throw ArtifactMissing("the artifact");
         if (!answer.contains("failure")) {
             read(answer.at("value"));
             return std::nullopt;

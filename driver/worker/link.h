@@ -1,4 +1,5 @@
-// The coordinator's end of one worker after another: asks under a deadline, and replaces what cannot be trusted any more.
+// The coordinator's end of one worker after another: asks under a deadline, and replaces what cannot be trusted any
+// more.
 #pragma once
 
 #include <chrono>
@@ -27,8 +28,9 @@ class WorkerLink {
     void stop();
 
     /// One request, one answer, which `read` takes apart; it may throw nlohmann::json::exception. Nothing when all went
-    /// well, else why not. Whatever keeps an answer from coming, or from making sense, costs the worker its life: nothing
-    /// about its state can be trusted then. EnvironmentError when that is what the worker answers.
+    /// well, else why not. Whatever keeps an answer from coming, or from making sense, costs the worker its life:
+    /// nothing about its state can be trusted then. EnvironmentError or ArtifactMissing when that is what the worker
+    /// answers.
     [[nodiscard]] std::optional<Failure> ask(const nlohmann::json& request, double timeout_s,
                                              const std::function<void(const nlohmann::json&)>& read);
 

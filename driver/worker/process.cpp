@@ -41,7 +41,8 @@ void volunteer_for_oom() {
     ::close(file);
 }
 
-[[noreturn]] void become_worker(const WorkerCommand& command, char* const* argv, pid_t parent, int socket, int stderr_file) {
+[[noreturn]] void become_worker(const WorkerCommand& command, char* const* argv, pid_t parent, int socket,
+                                int stderr_file) {
     // Between fork and exec only async-signal-safe calls are allowed: the parent has threads.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
@@ -50,7 +51,8 @@ void volunteer_for_oom() {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     // Signals a shell left ignored (nohup, background jobs) would be inherited through exec.
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
+        ::signal(number, SIG_DFL);
     const auto limit = [](auto resource, std::int64_t value) {
         if (value <= 0) return;
         const rlimit bounds{static_cast<rlim_t>(value), static_cast<rlim_t>(value)};
@@ -82,7 +84,8 @@ std::string tail_of(int file) {
     std::string text(static_cast<std::size_t>(size - start), '\0');
     const ssize_t got = ::pread(file, text.data(), text.size(), start);
     text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-    while (!text.empty() && text.back() == '\n') text.pop_back();
+    while (!text.empty() && text.back() == '\n')
+        text.pop_back();
     return text;
 }
 
@@ -114,9 +117,10 @@ void die_with_children() {
 WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     int sockets[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-        throw EnvironmentError(fmt::format("cannot start a worker: socketpair: {}; raise the limit on open files "
-                                           "(ulimit -n)",
-                                           std::strerror(errno)));
+        throw EnvironmentError(
+            fmt::format("cannot start a worker: socketpair: {}; raise the limit on open files "
+                        "(ulimit -n)",
+                        std::strerror(errno)));
     }
     Channel ours(sockets[0]);
     Channel theirs(sockets[1]);
@@ -126,7 +130,8 @@ WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     std::vector<std::string> words{command.executable.string()};
     words.insert(words.end(), command.arguments.begin(), command.arguments.end());
     std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
+    for (auto& word : words)
+        argv.push_back(word.data());
     argv.push_back(nullptr);
 
     const pid_t parent = ::getpid();

@@ -13,16 +13,17 @@ namespace attune {
 
 /// How a worker is started.
 struct WorkerCommand {
-    std::vector<std::string> arguments;      ///< after the program's own path: {"worker", "compile", …}
-    std::filesystem::path executable;        ///< normally /proc/self/exe resolved
-    std::int64_t address_space_bytes = 0;    ///< RLIMIT_AS, also of what it starts; 0: unlimited (a CUDA context needs that)
+    std::vector<std::string> arguments;  ///< after the program's own path: {"worker", "compile", …}
+    std::filesystem::path executable;    ///< normally /proc/self/exe resolved
+    std::int64_t address_space_bytes =
+        0;  ///< RLIMIT_AS, also of what it starts; 0: unlimited (a CUDA context needs that)
 };
 
 /// Descriptor number of the channel inside a worker.
 inline constexpr int kWorkerChannel = 3;
 
-/// For a worker that starts programs of its own: from now on the coordinator's death takes them along, where otherwise it
-/// would take the worker alone and leave, say, an endless compile behind.
+/// For a worker that starts programs of its own: from now on the coordinator's death takes them along, where otherwise
+/// it would take the worker alone and leave, say, an endless compile behind.
 void die_with_children();
 
 /// Owns a running worker. It is killed, with its whole process group, on destruction; the kernel kills it when the
@@ -42,8 +43,8 @@ class WorkerProcess {
     void kill_group() const;
 
     /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with the last
-    /// lines it wrote to stderr. A worker that is dying already is given `grace` to do so, so that the cause is its own.
-    /// One that a hung driver keeps from dying at all is left behind after a while.
+    /// lines it wrote to stderr. A worker that is dying already is given `grace` to do so, so that the cause is its
+    /// own. One that a hung driver keeps from dying at all is left behind after a while.
     std::string stop(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
 
   private:

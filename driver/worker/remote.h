@@ -38,7 +38,8 @@ struct DeviceDeadlines {
 };
 
 /// Runs a device in a child process. A candidate that kills, hangs or poisons the worker is a Failure; the worker is
-/// replaced, its suite opened again and the incumbent reloaded before the next call. DeviceLost when that keeps failing.
+/// replaced, its suite opened again and the incumbent reloaded before the next call. DeviceLost when that keeps
+/// failing.
 class RemoteDevice : public Device {
   public:
     RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label);

@@ -16,7 +16,9 @@ constexpr int kCompilesPerProcess = 100;
 RemoteCompiler::RemoteCompiler(WorkerCommand command, double timeout_s)
     : link_(std::move(command), "the compile worker"), timeout_s_(timeout_s) {}
 
-void RemoteCompiler::interrupt() { link_.interrupt(); }
+void RemoteCompiler::interrupt() {
+    link_.interrupt();
+}
 
 Result<Artifact> RemoteCompiler::compile(const CompileJob& job) {
     if (!link_.running() || compiles_ == kCompilesPerProcess) {
@@ -25,7 +27,8 @@ Result<Artifact> RemoteCompiler::compile(const CompileJob& job) {
     }
     ++compiles_;
     Artifact artifact;
-    auto failure = link_.ask({{"job", job}}, timeout_s_, [&](const nlohmann::json& answer) { answer.get_to(artifact); });
+    auto failure =
+        link_.ask({{"job", job}}, timeout_s_, [&](const nlohmann::json& answer) { answer.get_to(artifact); });
     if (!failure) return artifact;
     // Nothing has run yet, so what crashed is the compiler.
     if (failure->outcome == Outcome::crash) failure->outcome = Outcome::compile_error;

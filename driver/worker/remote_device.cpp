@@ -38,9 +38,13 @@ Failure not_times(const std::string& what) {
 RemoteDevice::RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label)
     : link_(std::move(command), "the device worker"), deadlines_(deadlines), label_(std::move(label)) {}
 
-void RemoteDevice::interrupt() { link_.interrupt(); }
+void RemoteDevice::interrupt() {
+    link_.interrupt();
+}
 
-pid_t RemoteDevice::worker_pid() { return link_.pid(); }
+pid_t RemoteDevice::worker_pid() {
+    return link_.pid();
+}
 
 template <class T>
 Result<T> RemoteDevice::ask(const nlohmann::json& request, double timeout_s) {
@@ -98,9 +102,13 @@ T RemoteDevice::ask_until_answered(const nlohmann::json& request) {
     throw DeviceLost(fmt::format("{}: {}", label_, last_words));
 }
 
-TargetFacts RemoteDevice::target() { return ask_until_answered<TargetFacts>({{"op", "target"}}); }
+TargetFacts RemoteDevice::target() {
+    return ask_until_answered<TargetFacts>({{"op", "target"}});
+}
 
-EnvironmentFacts RemoteDevice::environment() { return ask_until_answered<EnvironmentFacts>({{"op", "environment"}}); }
+EnvironmentFacts RemoteDevice::environment() {
+    return ask_until_answered<EnvironmentFacts>({{"op", "environment"}});
+}
 
 void RemoteDevice::open_suite(const Suite& suite) {
     suite_ = suite;
@@ -119,13 +127,14 @@ Result<bool> RemoteDevice::load(Slot slot, const Variant& variant) {
 
 Result<CheckReport> RemoteDevice::check(Slot slot, std::size_t case_index, Draw draw) {
     ensure_worker();
-    return ask<CheckReport>({{"op", "check"}, {"slot", slot}, {"case", case_index}, {"draw", draw}}, deadlines_.request_s);
+    return ask<CheckReport>({{"op", "check"}, {"slot", slot}, {"case", case_index}, {"draw", draw}},
+                            deadlines_.request_s);
 }
 
 Result<Samples> RemoteDevice::time(Slot slot, std::size_t case_index, const SampleRequest& request) {
     ensure_worker();
-    Result<Samples> samples = ask<Samples>(
-        {{"op", "time"}, {"slot", slot}, {"case", case_index}, {"request", request}}, deadlines_.request_s);
+    Result<Samples> samples = ask<Samples>({{"op", "time"}, {"slot", slot}, {"case", case_index}, {"request", request}},
+                                           deadlines_.request_s);
     if (!samples.ok()) return samples;
     if (const auto what = defect(samples.value().cold_ms, request.cold)) return not_times(*what);
     if (const auto what = defect(samples.value().warm_ms, request.warm)) return not_times(*what);

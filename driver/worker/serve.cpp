@@ -16,8 +16,8 @@ nlohmann::json failure_reply(Outcome outcome, const std::exception& error) {
     return {{"failure", Failure{outcome, error.what()}}, {"poisoned", true}};
 }
 
-// Calls `answer` on every request. A broken environment is an answer of its own, because it is the coordinator who tells
-// people; whatever else is thrown (no memory left, a kernel that throws) is the candidate's `outcome`.
+// Calls `answer` on every request. A broken environment is an answer of its own, because it is the coordinator who
+// tells people; whatever else is thrown (no memory left, a kernel that throws) is the candidate's `outcome`.
 void serve(Channel channel, Outcome outcome, const std::function<nlohmann::json(const nlohmann::json&)>& answer) {
     for (;;) {
         Frame frame = channel.receive(deadline_after(kForever_s));
@@ -28,6 +28,8 @@ void serve(Channel channel, Outcome outcome, const std::function<nlohmann::json(
             reply = answer(*request);
         } catch (const EnvironmentError& error) {
             reply = {{"environment", error.what()}};
+        } catch (const ArtifactMissing&) {
+            reply = {{"artifact_missing", true}};
         } catch (const std::filesystem::filesystem_error& error) {
             reply = {{"environment", error.what()}};
         } catch (const std::exception& error) {

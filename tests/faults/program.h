@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -23,13 +23,15 @@
 
 namespace attune::testing {
 
+/// The bytes of a file; of one under /proc whose process goes away meanwhile, what there was.
 inline std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::ostringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
 }
 
 struct Ended {
-    int code = -1;    ///< -1 when a signal ended it
+    int code = -1;  ///< -1 when a signal ended it
     int signal = 0;
     std::string err;  ///< stderr
 };
@@ -37,17 +39,20 @@ struct Ended {
 /// A running program in a process group of its own, its stdout and stderr in files.
 class Program {
   public:
-    Program(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment,
-            std::filesystem::path log, const std::function<void()>& in_child = [] {})
+    Program(
+        const std::vector<std::string>& words, const std::map<std::string, std::string>& environment,
+        std::filesystem::path log, const std::function<void()>& in_child = [] {})
         : log_(std::move(log)) {
         std::vector<std::string> arguments = words;
         std::vector<char*> argv;
-        for (std::string& word : arguments) argv.push_back(word.data());
+        for (std::string& word : arguments)
+            argv.push_back(word.data());
         argv.push_back(nullptr);
         pid_ = ::fork();
         if (pid_ < 0) throw std::runtime_error("fork failed");
         if (pid_ > 0) return;
-        for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
+        for (const auto& [name, value] : environment)
+            ::setenv(name.c_str(), value.c_str(), 1);
         const int out = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         ::setpgid(0, 0);
         ::dup2(out, STDOUT_FILENO);
@@ -99,7 +104,9 @@ class Program {
 };
 
 /// A file beside the fault templates.
-inline std::string data(const std::string& name) { return std::string(ATTUNE_SOURCE_DIR) + "/tests/faults/templates/" + name; }
+inline std::string data(const std::string& name) {
+    return std::string(ATTUNE_SOURCE_DIR) + "/tests/faults/templates/" + name;
+}
 
 /// A folder with a database and a cache, and a mark in the environment by which every process that was started for it,
 /// however indirectly, is found again.
@@ -117,13 +124,14 @@ class Workshop {
                 {"ATTUNE_DB", database().string()},
                 {"OMP_NUM_THREADS", "1"}};
     }
-    [[nodiscard]] Program start(const std::vector<std::string>& words,
-                                const std::function<void()>& in_child = [] {}) const {
+    [[nodiscard]] Program start(
+        const std::vector<std::string>& words, const std::function<void()>& in_child = [] {}) const {
         std::vector<std::string> all{ATTUNE_BINARY};
         all.insert(all.end(), words.begin(), words.end());
         return Program(all, environment(), path("log.txt"), in_child);
     }
-    Ended run(const std::vector<std::string>& words, const std::function<void()>& in_child = [] {}) const {
+    Ended run(
+        const std::vector<std::string>& words, const std::function<void()>& in_child = [] {}) const {
         return start(words, in_child).wait();
     }
 

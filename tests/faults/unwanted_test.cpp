@@ -10,8 +10,8 @@ namespace attune {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using testing::Ended;
+using ::testing::HasSubstr;
 using testing::Workshop;
 
 constexpr int kInput = 2;
@@ -22,9 +22,12 @@ class UnwantedTest : public ::testing::Test {
     void copy_study() {
         fs::create_directories(workshop_.path("study"));
         fs::copy(testing::data("cpu_faults"), workshop_.path("study/cpu_faults"), fs::copy_options::recursive);
-        for (const char* name : {"healthy.json", "tiny_suite.json"}) fs::copy(testing::data(name), workshop_.path("study") / name);
+        for (const char* name : {"healthy.json", "tiny_suite.json"})
+            fs::copy(testing::data(name), workshop_.path("study") / name);
     }
-    Ended tune() { return workshop_.run({"tune", workshop_.path("study/healthy.json"), "--device", "cpu", "--max-iters", "1"}); }
+    Ended tune() {
+        return workshop_.run({"tune", workshop_.path("study/healthy.json"), "--device", "cpu", "--max-iters", "1"});
+    }
     void write(const std::string& name, const std::string& text) {
         std::ofstream(workshop_.path("study") / name, std::ios::binary) << text;
     }
@@ -37,7 +40,8 @@ class UnwantedTest : public ::testing::Test {
     }
     void record_one() {
         workshop_.warm_cache();
-        ASSERT_EQ(workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "1"}).code, 0);
+        ASSERT_EQ(workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "1"}).code,
+                  0);
     }
     Workshop workshop_;
 };
@@ -95,7 +99,9 @@ TEST_F(UnwantedTest, RestoreStaysInItsFolder) {
         {
             SQLite::Database db(workshop_.database().string(), SQLite::OPEN_READWRITE);
             EXPECT_EQ(db.exec(fmt::format("UPDATE source_file SET name = '{}' WHERE name NOT IN ('template.json', "
-                                          "'attune/attn_args.h')", name)), 1);
+                                          "'attune/attn_args.h')",
+                                          name)),
+                      1);
         }
         const fs::path to = workshop_.path("out/inner/restored");
         fs::create_directories(to);

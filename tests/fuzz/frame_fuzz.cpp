@@ -47,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (message == nullptr) return 0;
     require(message->is_object(), "a frame is an object");
     read_as_everything(*message);
-    for (const auto& [key, value] : message->items()) read_as_everything(value);
+    for (const auto& [key, value] : message->items())
+        read_as_everything(value);
     return 0;
 }
 

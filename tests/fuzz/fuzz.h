@@ -1,4 +1,5 @@
-// What the fuzz targets share. A target feeds bytes to a reader of ours; the only way out besides success is InputError.
+// What the fuzz targets share. A target feeds bytes to a reader of ours; the only way out besides success is
+// InputError.
 #pragma once
 
 #include <cstdint>

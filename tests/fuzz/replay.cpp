@@ -14,7 +14,8 @@ namespace {
 int replay(const std::filesystem::path& path) {
     int count = 0;
     if (std::filesystem::is_directory(path)) {
-        for (const auto& entry : std::filesystem::directory_iterator(path)) count += replay(entry.path());
+        for (const auto& entry : std::filesystem::directory_iterator(path))
+            count += replay(entry.path());
         return count;
     }
     std::ifstream file(path, std::ios::binary);
@@ -28,7 +29,8 @@ int replay(const std::filesystem::path& path) {
 
 int main(int argc, char** argv) {
     int count = 0;
-    for (int i = 1; i < argc; ++i) count += replay(argv[i]);
+    for (int i = 1; i < argc; ++i)
+        count += replay(argv[i]);
     std::cout << count << " inputs\n";
     return count > 0 ? 0 : 1;
 }

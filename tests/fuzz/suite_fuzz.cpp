@@ -14,11 +14,13 @@ void check_mask(const CaseSpec& spec, Stress stress) {
     require(mask.row_ptr.size() == heads * rows, "q_blocks + 1 row starts a head");
     require(mask.col_idx.size() == heads * static_cast<std::size_t>(mask.max_nnz), "max_nnz columns a head");
     require(mask.max_nnz <= max_nnz_bound(spec), "max_nnz keeps its bound");
-    for (const std::int32_t length : mask.seq_lens) require(length >= 1 && length <= spec.t_max, "1 <= seq_len <= t_max");
+    for (const std::int32_t length : mask.seq_lens)
+        require(length >= 1 && length <= spec.t_max, "1 <= seq_len <= t_max");
     for (std::size_t i = 1; i < mask.row_ptr.size(); ++i) {
         if (i % rows != 0) require(mask.row_ptr[i] >= mask.row_ptr[i - 1], "row starts ascend");
     }
-    for (const std::int32_t block : mask.col_idx) require(block >= 0 && block < spec.t_max / 128, "blocks exist");
+    for (const std::int32_t block : mask.col_idx)
+        require(block >= 0 && block < spec.t_max / 128, "blocks exist");
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ void use(const KernelTemplate& kernel_template) {
         require(space.parse(space.describe(candidate), space.defaults()) == candidate, "params round-trip");
         require(!kernel_template.source_bundle(candidate).empty(), "a bundle has files");
         const LaunchPlan plan = kernel_template.plan(candidate, {2, 4, 1024, 36}, target);
-        require(plan.workspace_bytes >= 0 && plan.workspace_clear_bytes <= plan.workspace_bytes, "a workspace is sized");
+        require(plan.workspace_bytes >= 0 && plan.workspace_clear_bytes <= plan.workspace_bytes,
+                "a workspace is sized");
     }
 }
 
@@ -25,7 +26,8 @@ void use(const KernelTemplate& kernel_template) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     expect_one_line_errors([&] {
-        use(make_template({{"kernel.cpp", "// nothing"}, {"kernel.cu", "// nothing"},
+        use(make_template({{"kernel.cpp", "// nothing"},
+                           {"kernel.cu", "// nothing"},
                            {"template.json", std::string(as_text(data, size))}},
                           "fuzz"));
     });

@@ -41,7 +41,7 @@ constexpr long burn_all(std::index_sequence<seeds...>) {
 constexpr std::size_t kBurns = kFault == Tune::fault_compile_endless ? 4000 : 0;
 [[maybe_unused]] constexpr long kBurnt = burn_all(std::make_index_sequence<kBurns>());
 
-constexpr std::size_t kManyTypes = kFault == Tune::fault_compile_memory ? std::size_t{1} << 28 : 1;
+constexpr std::size_t kManyTypes = kFault == Tune::fault_compile_memory ? std::size_t{1} << 27 : 1;
 [[maybe_unused]] constexpr std::size_t kTypes = std::make_index_sequence<kManyTypes>().size();
 
 // ---- the correct kernel ----

@@ -54,6 +54,18 @@ void write_file(const fs::path& path, std::string_view bytes) {
     }
 }
 
+/// The variant as one file, with the commands that compile it.
+std::string standalone_text(const Package& package, const PackageVariant& variant) {
+    const std::string name = fs::path(source_path(package, variant)).filename().string();
+    const bool cuda = package.device() == DeviceKind::cuda;
+    std::string text = cuda ? fmt::format("// nvcc -cubin -std=c++17 -arch={} --expt-relaxed-constexpr {}\n// NVRTC: {}\n",
+                                          variant.arch_name, name, variant.artifact.options)
+                            : fmt::format("// c++ {} {}\n", variant.artifact.options, name);
+    text += fmt::format("// Study {}, iteration {}: {}\n", package.study.name, variant.detail.key.iter,
+                        variant.detail.record.params);
+    return text + flatten(variant.bundle, variant.kernel_template.main_source());
+}
+
 std::string path_of(const Package& package, const PackageVariant& variant, const char* cuda, const char* cpu) {
     return fmt::format("variants/{}{}", variant.name, package.device() == DeviceKind::cuda ? cuda : cpu);
 }
@@ -104,13 +116,7 @@ void write_package(const Package& package, const fs::path& folder) {
                                            error.message()));
     }
     for (const PackageVariant& variant : package.variants) {
-        write_file(folder / source_path(package, variant),
-                   fmt::format("// Standalone: compiles alone with `{} {}`.\n// {} of study {}, iteration {}: {}\n{}",
-                               package.device() == DeviceKind::cuda ? "nvcc -cubin -std=c++17 -arch=" + variant.arch_name
-                                                                    : "c++ " + variant.artifact.options,
-                               fs::path(source_path(package, variant)).filename().string(), variant.name,
-                               package.study.name, variant.detail.key.iter, variant.detail.record.params,
-                               flatten(variant.bundle, variant.kernel_template.main_source())));
+        write_file(folder / source_path(package, variant), standalone_text(package, variant));
         fs::copy_file(variant.artifact.path, folder / binary_path(package, variant), error);
         if (error) {
             throw EnvironmentError(fmt::format("cannot copy {} to {}: {}", variant.artifact.path,

@@ -84,7 +84,7 @@ std::string message_of(const std::string& diagnostics, const std::string& descri
 std::string without_numbers(const std::string& message) {
     std::string shape;
     for (const char c : message) {
-        const bool digit = c >= '0' && c <= '9';
+        const bool digit = (c >= '0' && c <= '9') || c == '.' || c == '-';
         if (!digit) shape += c;
         if (digit && (shape.empty() || shape.back() != '#')) shape += '#';
     }
@@ -179,12 +179,24 @@ FamilyTimes best_family_of(const std::vector<IterationRow>& rows) {
     return best;
 }
 
+/// How slow a row is beside the best kernel over the families it was timed on: one that was stopped early has only some.
+std::optional<double> slowdown(const IterationRow& row, const FamilyTimes& best) {
+    double logs = 0.0;
+    int families = 0;
+    for (std::size_t i = 0; i < best.size(); ++i) {
+        if (!row.family_ms[i] || !best[i]) continue;
+        logs += std::log(*row.family_ms[i] / *best[i]);
+        ++families;
+    }
+    if (families == 0) return std::nullopt;
+    return std::exp(logs / families);
+}
+
 Effects effects_of(const std::vector<IterationRow>& rows, const IterationDetail& best) {
     std::vector<Observation> observations;
     for (const IterationRow& row : rows) {
-        if (row.outcome == Outcome::ok && row.geomean_ms && row.template_hash == best.record.template_hash) {
-            observations.push_back({split_params(row.params), *row.geomean_ms});
-        }
+        if (row.template_hash != best.record.template_hash) continue;
+        if (const auto time = slowdown(row, best.record.family_ms)) observations.push_back({split_params(row.params), *time});
     }
     return knob_effects(observations, split_params(best.record.params));
 }

@@ -156,7 +156,7 @@ Effects knob_effects(const std::vector<Observation>& observations,
     std::vector<double> logs;
     for (const Observation& observation : observations) {
         rows.push_back(active_columns(observation, columns));
-        logs.push_back(std::log(observation.score_ms));
+        logs.push_back(std::log(observation.time));
     }
     const Fit model = fit(rows, logs, columns.results.size());
     effects.unexplained = std::expm1(model.noise);

@@ -10,7 +10,7 @@ namespace attune {
 /// A timed result as the model sees it.
 struct Observation {
     std::vector<std::pair<std::string, std::string>> settings;  ///< knob and value
-    double score_ms = 0.0;
+    double time = 0.0;  ///< in any unit
 };
 
 /// How much slower a value is than the best kernel's, other knobs being equal: 0.05 is 5 % slower.
@@ -35,7 +35,7 @@ struct Effects {
     double unexplained = 0.0;  ///< standard deviation of what the model does not explain, as a share
 };
 
-/// Fits log(score) as a sum of one term a value (interactions count as noise) by ridge regression, whose prior says that
+/// Fits log(time) as a sum of one term a value (interactions count as noise) by ridge regression, whose prior says that
 /// effects are around +-30 %; intervals are of its posterior, so a value seen once has a wide one. `best` is compared
 /// with. Nothing comes back for fewer than `kFewestResults` results.
 [[nodiscard]] Effects knob_effects(const std::vector<Observation>& observations,

@@ -79,7 +79,8 @@ std::string tiles(const ReportData& data) {
                              count(data, Status::discard), count(data, Status::crash)));
     const auto [first, last] = std::ranges::minmax_element(data.rows, {}, &IterationRow::finished_us);
     if (first != data.rows.end()) {
-        body += tile(fmt::format("{:.1f} h", static_cast<double>(last->finished_us - first->finished_us) / 3.6e9),
+        const double hours = static_cast<double>(last->finished_us - first->finished_us) / 3.6e9;
+        body += tile(hours < 1.0 ? fmt::format("{:.0f} min", 60.0 * hours) : fmt::format("{:.1f} h", hours),
                      "from the first to the last");
     }
     return body + "</div>\n";
@@ -165,8 +166,9 @@ std::string effects_section(const ReportData& data) {
         }
     }
     std::string body = canvas("effects", "effect of each parameter value with its interval");
-    body += note(fmt::format("Change of the score when one value replaces the best kernel's, fitted over {} results as a sum of "
-                             "independent effects, with 95 % intervals; {} remain unexplained (interactions and noise).",
+    body += note(fmt::format("Change of the time when one value replaces the best kernel's, fitted over {} results as a sum of "
+                             "independent effects, with 95 % intervals; {} remain unexplained (interactions and noise). Results "
+                             "stopped early count by the families they were timed on.",
                              effects.results, plain_percent(effects.unexplained)));
     return section("knobs", "What each parameter is worth",
                    body + "<details><summary>as a table</summary>" + table.str() + "</details>\n");

@@ -103,10 +103,11 @@ TEST_F(Agent, DrivesTwentyExperimentsAndAllAreOnRecord) {
             const int code = seen.back()["code"];
             EXPECT_TRUE(code == kKeep || code == kDiscard) << seen.back();
             EXPECT_EQ(seen.back()["status"], code == kKeep ? "keep" : "discard");
-            EXPECT_GT(seen.back()["geomean_ms"].get<double>(), 0.0);
+            EXPECT_THAT(seen.back()["outcome"], testing::AnyOf("ok", "pruned"));
         }
     }
     EXPECT_EQ(seen.front()["status"], "keep");  // the baseline
+    EXPECT_GT(seen.front()["geomean_ms"].get<double>(), 0.0);
 
     const std::string line = "float total = 0;";
     const json syntax = attempt("", "forgot a bracket", edit("syntax", 1, line, "float total = (0;"));
@@ -132,11 +133,11 @@ TEST_F(Agent, DrivesTwentyExperimentsAndAllAreOnRecord) {
     for (const int threads : {1, 2}) {
         for (const int unroll : {1, 2, 4, 8}) {
             seen.push_back(attempt(fmt::format("threads={},unroll={}", threads, unroll), "after an edit", edited));
-            EXPECT_EQ(seen.back()["outcome"], "ok") << seen.back();
+            EXPECT_THAT(seen.back()["outcome"], testing::AnyOf("ok", "pruned")) << seen.back();
         }
     }
     seen.push_back(attempt("", "another edit", edit("last", 1, line, "float total = 0;  // and again")));
-    EXPECT_EQ(seen.back()["outcome"], "ok");
+    EXPECT_THAT(seen.back()["outcome"], testing::AnyOf("ok", "pruned"));
 
     const json rows = json::parse(attune("query --study agent --sort iter --limit 0 --columns all --format json").out);
     ASSERT_GE(rows.size(), 20U);

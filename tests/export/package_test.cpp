@@ -154,8 +154,9 @@ TEST_F(CpuPackage, RunsFromCpp) {
 
 TEST_F(CpuPackage, SourceCompilesAlone) {
     ASSERT_EQ(export_package().code, 0);
-    const Ran built = shell(fmt::format("cd {}/variants && c++ -std=c++17 -fopenmp -O1 -shared -fPIC general.cpp -o alone.so",
-                                        to().string()));
+    const std::string source = read_file(to() / "variants/general.cpp");
+    const Ran built =
+        shell(fmt::format("cd {}/variants && {} -o alone.so", to().string(), source.substr(3, source.find('\n') - 3)));
     EXPECT_EQ(built.code, 0) << built.output;
 }
 
@@ -310,6 +311,14 @@ TEST_F(CudaPackage, HeaderAndExampleCompileWhereCudaHeadersAre) {
     const Ran built = shell(fmt::format("cd {} && c++ -std=c++17 -fsyntax-only -Wall -Wextra -Werror -I/usr/local/cuda/include "
                                         "example.cpp",
                                         to().string()));
+    EXPECT_EQ(built.code, 0) << built.output;
+}
+
+TEST_F(CudaPackage, SourceCompilesAloneWhereNvccIs) {
+    if (shell("PATH=$PATH:/usr/local/cuda/bin nvcc --version").code != 0) GTEST_SKIP() << "no nvcc here";
+    const std::string source = read_file(to() / "variants/variant_0.cu");
+    const Ran built = shell(fmt::format("cd {}/variants && PATH=$PATH:/usr/local/cuda/bin {}", to().string(),
+                                        source.substr(3, source.find('\n') - 3)));
     EXPECT_EQ(built.code, 0) << built.output;
 }
 

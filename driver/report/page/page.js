@@ -67,18 +67,16 @@
 
   // ---- charts ----
   // Outliers would flatten everything worth seeing: what is slower than twice the median is drawn at the upper edge.
-  const sorted = rows.score.filter((value) => value !== null).sort((a, b) => a - b);
+  const timeOf = (i) => (rows.score[i] !== null ? rows.score[i] : rows.bound[i]);
+  const sorted = rows.iter.map((_, i) => timeOf(i)).filter((value) => value !== null).sort((a, b) => a - b);
   const middle = sorted.length ? sorted[Math.floor(sorted.length / 2)] : 1;
   const lowest = sorted.length ? sorted[0] : 1;
-  const firstKept = rows.score.find((value, i) => value !== null && status(i) === "keep") || middle;
   const highest = sorted.length ? sorted[sorted.length - 1] : 1;
+  const firstKept = rows.score.find((value, i) => value !== null && status(i) === "keep") || middle;
   const top = Math.min(highest, Math.max(2 * middle, 1.15 * firstKept));
   const edge = top + 0.04 * (top - lowest || top);
   const xOf = { iteration: (i) => (data.shards.length > 1 ? i + 1 : rows.iter[i]), hours: (i) => rows.seconds[i] / 3600 };
-  const height = (i) => {
-    const value = rows.score[i] !== null ? rows.score[i] : rows.bound[i];
-    return value === null ? edge : Math.min(value, edge);
-  };
+  const height = (i) => (timeOf(i) === null ? edge : Math.min(timeOf(i), edge));
 
   function wrapped(text, width) {
     const lines = [];
@@ -230,7 +228,7 @@
   byId("before").addEventListener("click", () => { table.page--; drawTable(); });
   byId("after").addEventListener("click", () => { table.page++; drawTable(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  const tooSlow = rows.iter.filter((_, i) => (rows.score[i] !== null ? rows.score[i] : rows.bound[i]) > edge).length;
+  const tooSlow = sorted.filter((value) => value > edge).length;
   if (tooSlow) byId("edge").textContent = `${tooSlow} slower than ${ms(top)} are drawn at the upper edge, crashes too.`;
   filterTable();
   drawAll();

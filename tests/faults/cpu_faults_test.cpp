@@ -51,10 +51,12 @@ struct Row {
     std::string reproduce;
 };
 
-std::map<std::string, std::vector<Row>> rows_of(const std::filesystem::path& database) {
+std::map<std::string, std::vector<Row>> rows_of(const std::filesystem::path& database, const std::string& study) {
     SQLite::Database db(database.string());
     SQLite::Statement select(db,
-                             "SELECT params, status, outcome, coalesce(diagnostics, ''), reproduce FROM iterations");
+                             "SELECT params, status, outcome, coalesce(diagnostics, ''), reproduce FROM iterations "
+                             "WHERE study = ?");
+    select.bind(1, study);
     std::map<std::string, std::vector<Row>> rows;
     while (select.executeStep()) {
         rows[select.getColumn(0).getString()].push_back(

@@ -208,6 +208,7 @@ TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", edited.path(), std::filesystem::copy_options::recursive);
     std::ofstream(edited.path() / "kernel.cpp", std::ios::app) << "// edited\n";
     toy_ = load_template(edited.path());
+    space_ = toy_.space(target_facts_);
     EXPECT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
     const auto all = rows();
     ASSERT_EQ(all.size(), 5U);

@@ -112,8 +112,7 @@ StudyInfo read_study(SQLite::Database& db, SQLite::Statement& row) {
 
 constexpr const char* kSelectStudy = "SELECT id, name, template, device, suite FROM study";
 
-/// The winner in each pair of study and environment; every inner query is one descent of an index, or for two of the
-/// families a walk of a covering one.
+/// The winner in each pair of study and environment; every inner query is one descent of an index made for it.
 std::string best_query(const BestRequest& request) {
     std::string column = "geomean_ms";
     // Each keep beat the one before it in alternation, which says more than scores taken minutes apart: the last wins.

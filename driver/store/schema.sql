@@ -124,12 +124,14 @@ CREATE TABLE iteration (
     UNIQUE (study_id, shard_id, iter),
     FOREIGN KEY (shard_id, study_id) REFERENCES shard (id, study_id)
 ) STRICT;
+-- Order by score within a study; by number within a status; and the winners that `best` asks for, each the first entry.
 CREATE INDEX iteration_by_score ON iteration (study_id, geomean_ms, status);
+CREATE INDEX iteration_by_status ON iteration (study_id, shard_id, status, iter);
 CREATE INDEX iteration_kept ON iteration (study_id, environment_id, geomean_ms) WHERE status = 'keep';
-CREATE INDEX iteration_last_kept ON iteration (study_id, environment_id, shard_id, iter) WHERE status = 'keep';
 CREATE INDEX iteration_robust ON iteration (study_id, environment_id, geomean_ms) WHERE robust = 1 AND outcome = 'ok';
-CREATE INDEX iteration_by_family ON iteration (study_id, environment_id, window_ms, global_ms, retrieval_ms)
-    WHERE outcome = 'ok';
+CREATE INDEX iteration_by_window ON iteration (study_id, environment_id, window_ms) WHERE outcome = 'ok';
+CREATE INDEX iteration_by_global ON iteration (study_id, environment_id, global_ms) WHERE outcome = 'ok';
+CREATE INDEX iteration_by_retrieval ON iteration (study_id, environment_id, retrieval_ms) WHERE outcome = 'ok';
 
 CREATE TABLE iteration_detail (
     iteration_id     INTEGER PRIMARY KEY REFERENCES iteration,

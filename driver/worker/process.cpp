@@ -109,9 +109,12 @@ bool reap_within(pid_t pid, int& status, std::chrono::milliseconds limit) {
 }  // namespace
 
 void die_with_children() {
-    ::signal(SIGTERM, [](int) { ::kill(0, SIGKILL); });
+    ::signal(SIGUSR1, [](int) { ::kill(0, SIGKILL); });
     // Until here the parent's death meant SIGKILL, so there is no moment at which it goes unnoticed.
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    // A scheduler sends its stop to every process of a job. What to do about it is the coordinator's to decide; a worker
+    // that obeyed would make a crash of whatever it was compiling.
+    ::signal(SIGTERM, SIG_IGN);
 }
 
 WorkerProcess WorkerProcess::start(const WorkerCommand& command) {

@@ -44,7 +44,7 @@ constexpr std::array kSums{Function{"+", "add", +[](double a, double b) { return
                            Function{"-", "subtract", +[](double a, double b) { return a - b; }}};
 constexpr std::array kProducts{Function{"*", "multiply", +[](double a, double b) { return a * b; }},
                                Function{"/", "divide", +[](double a, double b) { return a / b; }},
-                               Function{"%", "remainder", +[](double a, double b) { return std::fmod(a, b); }}};
+                               Function{"%", "modulo", +[](double a, double b) { return std::fmod(a, b); }}};
 constexpr std::array kCalls2{
     Function{"min", "minimum", +[](double a, double b) { return std::min(a, b); }},
     Function{"max", "maximum", +[](double a, double b) { return std::max(a, b); }},

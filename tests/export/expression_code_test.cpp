@@ -28,7 +28,7 @@ class Generator {
 
     std::string expression(int depth) {
         if (depth <= 0 || chance(5)) return atom();
-        switch (pick(9)) {
+        switch (pick(10)) {
             case 0:
                 return "(" + expression(depth - 1) + ")";
             case 1:
@@ -41,9 +41,12 @@ class Generator {
                 return fmt::format("{}({})", any({"floor", "ceil", "abs"}), expression(depth - 1));
             case 5:
                 return fmt::format("{}^{}", atom(), any({"2", "-1", "2^2", "0.5", "-2^2"}));
+            case 6:
+                // Of comparisons alone: muParser cuts a fraction to an integer before it asks for its truth, but only when
+                // it folds constants.
+                return fmt::format("(({}){}({}))", comparison(0), any({"&&", " || "}), comparison(0));
             default:
-                return fmt::format("{}{}{}", side(depth), any({"+", " - ", "*", "/", " % ", "<", " <= ", "==", "!=", ">", ">=",
-                                                               "&&", " || "}),
+                return fmt::format("{}{}{}", side(depth), any({"+", " - ", "*", "/", " % ", "<", " <= ", "==", "!=", ">", ">="}),
                                    side(depth));
         }
     }

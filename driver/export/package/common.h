@@ -37,7 +37,7 @@ inline double add(double a, double b) { return a + b; }
 inline double subtract(double a, double b) { return a - b; }
 inline double multiply(double a, double b) { return a * b; }
 inline double divide(double a, double b) { return a / b; }
-inline double remainder(double a, double b) { return std::fmod(a, b); }
+inline double modulo(double a, double b) { return std::fmod(a, b); }
 inline double power(double a, double b) { return std::pow(a, b); }
 inline double negative(double a) { return -a; }
 inline double absolute(double a) { return std::fabs(a); }

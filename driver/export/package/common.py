@@ -40,7 +40,7 @@ def divide(a, b):
     return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1.0, b)
 
 
-def remainder(a, b):
+def modulo(a, b):
     try:
         return math.fmod(a, b)
     except ValueError:

@@ -37,11 +37,13 @@ Spread spread_of(std::vector<double> values) {
     return {values.front(), values[values.size() / 2], values.back()};
 }
 
-/// An iteration as a night leaves it: one in five fails, one in twenty is a contender with stress draws, keeps are rare.
+/// An iteration as a night leaves it: one in five fails, one in twenty is a contender with stress draws, keeps are
+/// rare.
 IterationRecord night_record(int n) {
     if (n % 5 == 4) return sample_crash(n, fmt::format("kernel.cu({}): error: no\n", n % 50));
     const bool kept = (n & (n - 1)) == 0;
-    IterationRecord record = sample_record(n, kept ? Status::keep : Status::discard, 0.05 + 1e-6 * ((n * 7919) % 50'000));
+    IterationRecord record =
+        sample_record(n, kept ? Status::keep : Status::discard, 0.05 + 1e-6 * ((n * 7919) % 50'000));
     if (n % 20 == 0) {
         record.robust = true;
         for (const char* id : {"w", "g", "r"}) {
@@ -73,13 +75,17 @@ void multiply(const std::filesystem::path& path, std::int64_t rows) {
     SQLite::Database db = open_for_writing(path);
     db.exec("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA journal_mode = DELETE");
     const std::int64_t have = db.execAndGet("SELECT max(id) FROM iteration").getInt64();
-    const auto copy = [&](const std::string& table, const std::string& key, std::int64_t offset, const std::string& extra) {
-        SQLite::Statement names(db, fmt::format("SELECT group_concat(name, ', ') FROM pragma_table_info('{}') WHERE name NOT IN "
-                                                "('{}', 'iter')", table, key));
+    const auto copy = [&](const std::string& table, const std::string& key, std::int64_t offset,
+                          const std::string& extra) {
+        SQLite::Statement names(
+            db, fmt::format("SELECT group_concat(name, ', ') FROM pragma_table_info('{}') WHERE name NOT IN "
+                            "('{}', 'iter')",
+                            table, key));
         names.executeStep();
         const std::string columns = names.getColumn(0).getString();
-        db.exec(fmt::format("INSERT INTO {0} ({1}{2}, {3}) SELECT {1} + {4}{5}, {3} FROM {0} WHERE {1} <= {6} ORDER BY {1}",
-                            table, key, extra.empty() ? "" : ", iter", columns, offset, extra, have));
+        db.exec(
+            fmt::format("INSERT INTO {0} ({1}{2}, {3}) SELECT {1} + {4}{5}, {3} FROM {0} WHERE {1} <= {6} ORDER BY {1}",
+                        table, key, extra.empty() ? "" : ", iter", columns, offset, extra, have));
     };
     for (std::int64_t offset = have; offset < rows; offset += have) {
         SQLite::Transaction transaction(db);
@@ -115,11 +121,19 @@ void time_questions(const std::filesystem::path& path, std::int64_t rows) {
     std::cout << fmt::format("{} iterations, {:.0f} MB          least   median     most  (ms, 15 runs)\n", rows,
                              static_cast<double>(std::filesystem::file_size(path)) / 1e6);
     const std::string middle = std::to_string(rows / 2);
-    for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-             {"best"}, {"best", "--robust"}, {"best", "--per-family"}, {"query"}, {"query", "--status", "keep"},
-             {"query", "--status", "crash"}, {"query", "--sort", "geomean_ms"}, {"query", "--sort", "geomean_ms:desc"},
-             {"query", "--sort", "geomean_ms", "--where", "registers < 110"},
-             {"query", "--where", "registers < 0"}, {"show", middle}, {"show", middle, "--json"}}) {
+    for (const std::vector<std::string>& arguments :
+         std::vector<std::vector<std::string>>{{"best"},
+                                               {"best", "--robust"},
+                                               {"best", "--per-family"},
+                                               {"query"},
+                                               {"query", "--status", "keep"},
+                                               {"query", "--status", "crash"},
+                                               {"query", "--sort", "geomean_ms"},
+                                               {"query", "--sort", "geomean_ms:desc"},
+                                               {"query", "--sort", "geomean_ms", "--where", "registers < 110"},
+                                               {"query", "--where", "registers < 0"},
+                                               {"show", middle},
+                                               {"show", middle, "--json"}}) {
         const Spread took = time_command(path, arguments);
         std::cout << fmt::format("{:<46} {:>8.2f} {:>8.2f} {:>8.2f}\n", fmt::format("{}", fmt::join(arguments, " ")),
                                  took.least, took.median, took.most);
@@ -136,7 +150,9 @@ double peak_memory_mb() {
 double processor_s() {
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -154,10 +170,10 @@ void time_merge(const std::filesystem::path& folder, const std::filesystem::path
         std::filesystem::remove(into);
     }
     const Spread rate = spread_of(per_second);
-    std::cout << fmt::format("\nmerge of {} iterations: {:.0f} to {:.0f} a second, median {:.0f} ({:.0f} a processor second); peak "
-                             "memory {:.0f} MB more\n",
-                             rows, rate.least, rate.most, rate.median, spread_of(per_processor_second).median,
-                             peak_memory_mb() - before_mb);
+    std::cout << fmt::format(
+        "\nmerge of {} iterations: {:.0f} to {:.0f} a second, median {:.0f} ({:.0f} a processor second); peak "
+        "memory {:.0f} MB more\n",
+        rows, rate.least, rate.most, rate.median, spread_of(per_processor_second).median, peak_memory_mb() - before_mb);
 }
 
 int run(const std::filesystem::path& folder, std::int64_t rows) {
@@ -169,8 +185,8 @@ int run(const std::filesystem::path& folder, std::int64_t rows) {
     std::vector<double> took_us = fill(path, kFinished);
     const Spread took = spread_of(took_us);
     std::sort(took_us.begin(), took_us.end());
-    std::cout << fmt::format("finish: least {:.0f}, median {:.0f}, 99 % below {:.0f} us; {:.0f} bytes an iteration\n", took.least,
-                             took.median, took_us[took_us.size() * 99 / 100],
+    std::cout << fmt::format("finish: least {:.0f}, median {:.0f}, 99 % below {:.0f} us; {:.0f} bytes an iteration\n",
+                             took.least, took.median, took_us[took_us.size() * 99 / 100],
                              static_cast<double>(std::filesystem::file_size(path)) / kFinished);
     for (std::int64_t size = 100'000; size <= rows; size *= 10) {
         multiply(path, size);

@@ -38,7 +38,8 @@ std::vector<Winner> winners_of(const Reader& reader, const BestOptions& options)
     if (!options.per_family) {
         add(std::nullopt);
     } else {
-        for (const Family family : kFamilies) add(family);
+        for (const Family family : kFamilies)
+            add(family);
     }
     return winners;
 }
@@ -84,8 +85,8 @@ void print_text(const std::vector<Winner>& winners, const BestOptions& options, 
     for (const Winner& winner : winners) {
         const IterationRow& row = winner.entry.row;
         const std::string what = winner.family.empty() ? "" : fmt::format(", fastest on {}", winner.family);
-        context.out << fmt::format("{}{} iteration {}{}: {} ms{} on {} ({})\n", bold, winner.entry.key.study, row.iter, what,
-                                   format_ms(row.geomean_ms), plain, winner.entry.device_name, row.device_uuid)
+        context.out << fmt::format("{}{} iteration {}{}: {} ms{} on {} ({})\n", bold, winner.entry.key.study, row.iter,
+                                   what, format_ms(row.geomean_ms), plain, winner.entry.device_name, row.device_uuid)
                     << fmt::format("  window {}  global {}  retrieval {} ms  robust {}\n", format_ms(row.family_ms[0]),
                                    format_ms(row.family_ms[1]), format_ms(row.family_ms[2]), yes_no(row.robust))
                     << fmt::format("  {}\n  {}\n  {}\n", row.params.empty() ? "-" : row.params, row.description,
@@ -95,16 +96,27 @@ void print_text(const std::vector<Winner>& winners, const BestOptions& options, 
 
 void print_rows(const std::vector<Winner>& winners, const BestOptions& options, const CliContext& context) {
     const auto printer = make_row_printer(RowFormat::tsv, context.out, context.width_columns);
-    printer->columns({"study", "iter", "shard", "family", "geomean_ms", "window_ms", "global_ms", "retrieval_ms", "robust",
-                      "device", "device_uuid", "params", "description", "restore"});
+    printer->columns({"study", "iter", "shard", "family", "geomean_ms", "window_ms", "global_ms", "retrieval_ms",
+                      "robust", "device", "device_uuid", "params", "description", "restore"});
     const auto number = [](const std::optional<double>& value) { return value ? Cell(*value) : Cell(); };
     for (const Winner& winner : winners) {
         const IterationRow& row = winner.entry.row;
         const std::string robust = yes_no(row.robust);
         const std::string restore = restore_command(winner, options, context);
-        const std::vector<Cell> cells{winner.entry.key.study, row.iter, row.shard, winner.family, number(row.geomean_ms),
-                                      number(row.family_ms[0]), number(row.family_ms[1]), number(row.family_ms[2]), robust,
-                                      winner.entry.device_name, row.device_uuid, row.params, row.description, restore};
+        const std::vector<Cell> cells{winner.entry.key.study,
+                                      row.iter,
+                                      row.shard,
+                                      winner.family,
+                                      number(row.geomean_ms),
+                                      number(row.family_ms[0]),
+                                      number(row.family_ms[1]),
+                                      number(row.family_ms[2]),
+                                      robust,
+                                      winner.entry.device_name,
+                                      row.device_uuid,
+                                      row.params,
+                                      row.description,
+                                      restore};
         if (!printer->row(cells)) break;
     }
     printer->finish();
@@ -122,9 +134,10 @@ void remark(const std::vector<Winner>& winners, const BestOptions& options, cons
         const Winner& one = winners[i - 1];
         const Winner& next = winners[i];
         if (one.family != next.family || one.entry.key.study != next.entry.key.study) continue;
-        context.err << fmt::format("attune: study '{}' was measured on several devices; each has its own winner, their times "
-                                   "do not compare\n",
-                                   one.entry.key.study);
+        context.err << fmt::format(
+            "attune: study '{}' was measured on several devices; each has its own winner, their times "
+            "do not compare\n",
+            one.entry.key.study);
         return;
     }
 }

@@ -60,7 +60,8 @@ void print_parameters(const Side& a, const Side& b, const CliContext& context) {
     const auto left = parameters_of(a.detail.record.params);
     const auto right = parameters_of(b.detail.record.params);
     std::map<std::string, std::pair<std::string, std::string>> all;
-    for (const auto& [name, value] : left) all[name] = {value, "-"};
+    for (const auto& [name, value] : left)
+        all[name] = {value, "-"};
     for (const auto& [name, value] : right) {
         const auto known = left.find(name);
         all[name] = {known == left.end() ? "-" : known->second, value};
@@ -91,7 +92,8 @@ void print_times(const Side& a, const Side& b, const CliContext& context) {
         rows.push_back(time_row(std::string(to_string(family)), left.family_ms[index], right.family_ms[index]));
     }
     const auto case_of = [](const IterationRecord& record, const std::string& id) -> const CaseRecord* {
-        const auto found = std::find_if(record.cases.begin(), record.cases.end(), [&](const auto& c) { return c.case_id == id; });
+        const auto found =
+            std::find_if(record.cases.begin(), record.cases.end(), [&](const auto& c) { return c.case_id == id; });
         return found == record.cases.end() ? nullptr : &*found;
     };
     std::vector<std::string> ids;
@@ -103,8 +105,10 @@ void print_times(const Side& a, const Side& b, const CliContext& context) {
     for (const std::string& id : ids) {
         const CaseRecord* one = case_of(left, id);
         const CaseRecord* other = case_of(right, id);
-        rows.push_back(time_row(id + " cold", one ? one->cold_median_ms : std::nullopt, other ? other->cold_median_ms : std::nullopt));
-        rows.push_back(time_row(id + " warm", one ? one->warm_median_ms : std::nullopt, other ? other->warm_median_ms : std::nullopt));
+        rows.push_back(time_row(id + " cold", one ? one->cold_median_ms : std::nullopt,
+                                other ? other->cold_median_ms : std::nullopt));
+        rows.push_back(time_row(id + " warm", one ? one->warm_median_ms : std::nullopt,
+                                other ? other->warm_median_ms : std::nullopt));
     }
     print_rows("times in ms", rows, context);
 }
@@ -112,10 +116,12 @@ void print_times(const Side& a, const Side& b, const CliContext& context) {
 void print_resources(const Side& a, const Side& b, const CliContext& context) {
     std::map<std::string, std::pair<KernelResources, KernelResources>> kernels;
     if (a.detail.record.artifact) {
-        for (const KernelResources& kernel : a.detail.record.artifact->kernels) kernels[kernel.entry].first = kernel;
+        for (const KernelResources& kernel : a.detail.record.artifact->kernels)
+            kernels[kernel.entry].first = kernel;
     }
     if (b.detail.record.artifact) {
-        for (const KernelResources& kernel : b.detail.record.artifact->kernels) kernels[kernel.entry].second = kernel;
+        for (const KernelResources& kernel : b.detail.record.artifact->kernels)
+            kernels[kernel.entry].second = kernel;
     }
     const auto text = [](int count) { return count < 0 ? std::string("-") : fmt::format("{}", count); };
     std::vector<Row> rows{{"", a.name, b.name, ""}};
@@ -146,11 +152,14 @@ std::string coloured(const std::string& diff) {
 
 void print_sources(const Side& a, const Side& b, const CliContext& context) {
     std::map<std::string, std::pair<std::string, std::string>> files;
-    for (const SourceFile& file : a.detail.sources) files[file.name].first = file.text;
-    for (const SourceFile& file : b.detail.sources) files[file.name].second = file.text;
+    for (const SourceFile& file : a.detail.sources)
+        files[file.name].first = file.text;
+    for (const SourceFile& file : b.detail.sources)
+        files[file.name].second = file.text;
     std::string diffs;
     for (const auto& [name, texts] : files) {
-        diffs += unified_diff(texts.first, texts.second, fmt::format("{}/{}", a.name, name), fmt::format("{}/{}", b.name, name));
+        diffs += unified_diff(texts.first, texts.second, fmt::format("{}/{}", a.name, name),
+                              fmt::format("{}/{}", b.name, name));
     }
     if (diffs.empty()) {
         context.out << "\nsources: the same\n";
@@ -195,7 +204,8 @@ void run(const DiffOptions& options, const CliContext& context) {
 void add_diff(CLI::App& app, const CliContext& context) {
     auto options = std::make_shared<DiffOptions>();
     options->db = context.default_db;
-    CLI::App* command = app.add_subcommand("diff", "two iterations side by side: parameters, times, resources, sources");
+    CLI::App* command =
+        app.add_subcommand("diff", "two iterations side by side: parameters, times, resources, sources");
     command->add_option("a", options->a, "N, STUDY:N or STUDY@SHARD:N")->required();
     command->add_option("b", options->b, "the other one; ratios are b over a")->required();
     command->add_option("--study", options->study, "the study of both");

@@ -22,7 +22,8 @@ void run(const MergeOptions& options, const CliContext& context) {
         context.out << fmt::format("{}: {} iterations added, {} already there\n", options.inputs[i].string(),
                                    summaries[i].added, summaries[i].present);
     }
-    for (const std::string& remark : merge_remarks(options.into)) context.err << "attune: " << remark << '\n';
+    for (const std::string& remark : merge_remarks(options.into))
+        context.err << "attune: " << remark << '\n';
 }
 
 }  // namespace

@@ -66,7 +66,8 @@ std::vector<std::string> chosen_columns(const QueryOptions& options, const std::
     if (options.columns == "all") return known;
     std::vector<std::string> columns;
     if (options.columns.empty()) {
-        const bool sharded = std::any_of(studies.begin(), studies.end(), [](const auto& s) { return s.shards.size() > 1; });
+        const bool sharded =
+            std::any_of(studies.begin(), studies.end(), [](const auto& s) { return s.shards.size() > 1; });
         if (studies.size() > 1) columns.emplace_back("study");
         if (sharded) columns.emplace_back("shard");
         for (const char* name : {"iter", "status", "outcome", "geomean_ms", "delta_ms", "params", "description"}) {
@@ -121,7 +122,8 @@ std::vector<Query> build_queries(const QueryOptions& options) {
     if (!options.sort.empty()) {
         const std::string order = order_by(options, known);
         if (studies.size() != 1) return {{fmt::format("{}true{} ORDER BY {}{}", select, conditions, order, limit), {}}};
-        return {{fmt::format("{}study = ?1{} ORDER BY {}{}", select, conditions, order, limit), {studies.front().name}}};
+        return {
+            {fmt::format("{}study = ?1{} ORDER BY {}{}", select, conditions, order, limit), {studies.front().name}}};
     }
     std::vector<Query> queries;
     for (const StudyInfo& study : studies) {

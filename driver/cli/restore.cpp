@@ -43,20 +43,24 @@ class Descriptor {
 };
 
 [[noreturn]] void cannot_write(const std::filesystem::path& path) {
-    throw EnvironmentError(fmt::format("cannot write {}: {}; choose another folder with --to", path.string(),
-                                       std::strerror(errno)));
+    throw EnvironmentError(
+        fmt::format("cannot write {}: {}; choose another folder with --to", path.string(), std::strerror(errno)));
 }
 
 /// The parts of a recorded file name. A database may come from anywhere, so a name that leads out of the folder is
 /// refused, before anything is written.
 std::vector<std::string> parts_of(const std::string& name) {
     std::vector<std::string> parts;
-    for (const auto& part : std::filesystem::path(name)) parts.push_back(part.string());
-    const auto leads_out = [](const std::string& part) { return part.empty() || part == "." || part == ".." || part == "/"; };
+    for (const auto& part : std::filesystem::path(name))
+        parts.push_back(part.string());
+    const auto leads_out = [](const std::string& part) {
+        return part.empty() || part == "." || part == ".." || part == "/";
+    };
     if (parts.empty() || std::any_of(parts.begin(), parts.end(), leads_out) || name.find('\0') != std::string::npos) {
-        throw InputError(fmt::format("the database records a file '{}', which would not lie in the folder; nothing was "
-                                     "written, do not trust this database",
-                                     name));
+        throw InputError(
+            fmt::format("the database records a file '{}', which would not lie in the folder; nothing was "
+                        "written, do not trust this database",
+                        name));
     }
     return parts;
 }
@@ -71,7 +75,8 @@ void write_file(const std::filesystem::path& folder, const SourceFile& file) {
         at = Descriptor(::openat(at.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     }
     if (at.get() < 0) cannot_write(path);
-    Descriptor out(::openat(at.get(), parts.back().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
+    Descriptor out(
+        ::openat(at.get(), parts.back().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
     if (out.get() < 0) cannot_write(path);
     for (std::size_t done = 0; done < file.text.size();) {
         const ssize_t written = ::write(out.get(), file.text.data() + done, file.text.size() - done);
@@ -99,10 +104,12 @@ void run(const RestoreOptions& options, const CliContext& context) {
     const IterationKey key = reader.resolve(options.iteration, options.study);
     const std::vector<SourceFile> sources = reader.iteration(key).sources;
     if (sources.empty()) {
-        throw InputError(fmt::format("iteration {} has no source: it was recorded as crashed without being compiled again",
-                                     reader.short_name(key)));
+        throw InputError(
+            fmt::format("iteration {} has no source: it was recorded as crashed without being compiled again",
+                        reader.short_name(key)));
     }
-    for (const SourceFile& file : sources) (void)parts_of(file.name);
+    for (const SourceFile& file : sources)
+        (void)parts_of(file.name);
     prepare(options);
     for (const SourceFile& file : sources) {
         write_file(options.folder, file);

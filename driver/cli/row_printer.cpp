@@ -35,7 +35,8 @@ class TsvPrinter : public RowPrinter {
     explicit TsvPrinter(std::ostream& out) : out_(out) {}
     void columns(const std::vector<std::string>& names) override {
         std::string line;
-        for (const std::string& name : names) line += (line.empty() ? "" : "\t") + one_line(name);
+        for (const std::string& name : names)
+            line += (line.empty() ? "" : "\t") + one_line(name);
         out_ << line << '\n';
     }
     bool row(std::span<const Cell> cells) override {
@@ -62,7 +63,8 @@ class CsvPrinter : public RowPrinter {
     explicit CsvPrinter(std::ostream& out) : out_(out) {}
     void columns(const std::vector<std::string>& names) override {
         std::string line;
-        for (const std::string& name : names) line += (line.empty() ? "" : ",") + quoted(name);
+        for (const std::string& name : names)
+            line += (line.empty() ? "" : ",") + quoted(name);
         out_ << line << "\r\n";
     }
     bool row(std::span<const Cell> cells) override {
@@ -82,7 +84,8 @@ class CsvPrinter : public RowPrinter {
     static std::string quoted(const std::string& text) {
         if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
         std::string result = "\"";
-        for (const char letter : text) result += letter == '"' ? std::string("\"\"") : std::string(1, letter);
+        for (const char letter : text)
+            result += letter == '"' ? std::string("\"\"") : std::string(1, letter);
         return result + '"';
     }
     std::ostream& out_;
@@ -95,7 +98,8 @@ class JsonPrinter : public RowPrinter {
     void columns(const std::vector<std::string>& names) override { names_ = names; }
     bool row(std::span<const Cell> cells) override {
         nlohmann::ordered_json object = nlohmann::ordered_json::object();
-        for (std::size_t i = 0; i < cells.size(); ++i) object[names_[i]] = json_of(cells[i]);
+        for (std::size_t i = 0; i < cells.size(); ++i)
+            object[names_[i]] = json_of(cells[i]);
         out_ << (count_++ == 0 ? "[\n" : ",\n")
              << object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
         return out_.good();
@@ -171,12 +175,14 @@ class TablePrinter : public RowPrinter {
         widths_.clear();
         for (std::size_t i = 0; i < names_.size(); ++i) {
             std::size_t width = display_width(names_[i]);
-            for (const auto& texts : waiting_) width = std::max(width, display_width(texts[i]));
+            for (const auto& texts : waiting_)
+                width = std::max(width, display_width(texts[i]));
             widths_.push_back(width);
         }
         shrink();
         if (!vertical_ && !names_.empty()) print(names_);
-        for (const auto& texts : waiting_) print(texts);
+        for (const auto& texts : waiting_)
+            print(texts);
         waiting_.clear();
     }
 
@@ -184,7 +190,8 @@ class TablePrinter : public RowPrinter {
     void shrink() {
         const auto total = [&] {
             std::size_t sum = 0;
-            for (const std::size_t width : widths_) sum += width + kGap;
+            for (const std::size_t width : widths_)
+                sum += width + kGap;
             return sum - (widths_.empty() ? 0 : kGap);
         };
         while (total() > width_) {
@@ -216,7 +223,8 @@ class TablePrinter : public RowPrinter {
 
     void print_upright(const std::vector<std::string>& texts) {
         std::size_t name_width = 0;
-        for (const std::string& name : names_) name_width = std::max(name_width, display_width(name));
+        for (const std::string& name : names_)
+            name_width = std::max(name_width, display_width(name));
         for (std::size_t i = 0; i < texts.size(); ++i) {
             out_ << names_[i] << std::string(name_width - display_width(names_[i]) + kGap, ' ') << texts[i] << '\n';
         }
@@ -246,17 +254,21 @@ RowFormat parse_row_format(const std::string& name, const CliContext& context) {
 
 std::unique_ptr<RowPrinter> make_row_printer(RowFormat format, std::ostream& out, int width_columns) {
     switch (format) {
-        case RowFormat::table: return std::make_unique<TablePrinter>(out, width_columns);
-        case RowFormat::tsv: return std::make_unique<TsvPrinter>(out);
-        case RowFormat::csv: return std::make_unique<CsvPrinter>(out);
-        case RowFormat::json: return std::make_unique<JsonPrinter>(out);
+        case RowFormat::table:
+            return std::make_unique<TablePrinter>(out, width_columns);
+        case RowFormat::tsv:
+            return std::make_unique<TsvPrinter>(out);
+        case RowFormat::csv:
+            return std::make_unique<CsvPrinter>(out);
+        case RowFormat::json:
+            return std::make_unique<JsonPrinter>(out);
     }
     return nullptr;
 }
 
 std::size_t display_width(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+    return static_cast<std::size_t>(std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 std::string cut_to_width(std::string_view text, std::size_t width) {

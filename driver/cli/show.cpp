@@ -58,18 +58,26 @@ Json json_of(const Artifact& artifact) {
                            {"spill_load_bytes", kernel.spill_load_bytes},
                            {"stack_bytes", kernel.stack_bytes}});
     }
-    return {{"compiler", artifact.compiler},       {"options", artifact.options},
-            {"source_hash", artifact.source_hash}, {"performance_warning", artifact.performance_warning},
-            {"from_cache", artifact.from_cache},   {"kernels", kernels},
+    return {{"compiler", artifact.compiler},
+            {"options", artifact.options},
+            {"source_hash", artifact.source_hash},
+            {"performance_warning", artifact.performance_warning},
+            {"from_cache", artifact.from_cache},
+            {"kernels", kernels},
             {"log", artifact.log}};
 }
 
 Json json_of(const EnvironmentFacts& facts) {
-    return {{"device", facts.device_name},           {"device_uuid", facts.device_uuid},
-            {"driver", facts.driver_version},        {"compiler", facts.compiler},
-            {"host", facts.host},                    {"attune_version", facts.attune_version},
-            {"sm_clock_mhz", facts.sm_clock_mhz},    {"memory_clock_mhz", facts.memory_clock_mhz},
-            {"temperature_c", facts.temperature_c},  {"throttle_reasons", facts.throttle_reasons}};
+    return {{"device", facts.device_name},
+            {"device_uuid", facts.device_uuid},
+            {"driver", facts.driver_version},
+            {"compiler", facts.compiler},
+            {"host", facts.host},
+            {"attune_version", facts.attune_version},
+            {"sm_clock_mhz", facts.sm_clock_mhz},
+            {"memory_clock_mhz", facts.memory_clock_mhz},
+            {"temperature_c", facts.temperature_c},
+            {"throttle_reasons", facts.throttle_reasons}};
 }
 
 Json json_of(const CaseRecord& result) {
@@ -86,17 +94,22 @@ Json json_of(const CaseRecord& result) {
 Json json_of(const IterationDetail& detail) {
     const IterationRecord& record = detail.record;
     Json cases = Json::array();
-    for (const CaseRecord& result : record.cases) cases.push_back(json_of(result));
+    for (const CaseRecord& result : record.cases)
+        cases.push_back(json_of(result));
     Json stresses = Json::array();
     for (const StressRecord& result : record.stresses) {
-        stresses.push_back({{"case_id", result.case_id}, {"stress", to_string(result.stress)}, {"check", json_of(result.check)}});
+        stresses.push_back(
+            {{"case_id", result.case_id}, {"stress", to_string(result.stress)}, {"check", json_of(result.check)}});
     }
     Json sources = Json::object();
-    for (const SourceFile& file : detail.sources) sources[file.name] = file.text;
+    for (const SourceFile& file : detail.sources)
+        sources[file.name] = file.text;
     Json pair;
     if (record.pair) {
-        pair = {{"incumbent_iter", record.pair->incumbent_iter}, {"ratio", record.pair->ratio},
-                {"ratio_low", record.pair->ratio_low},           {"ratio_high", record.pair->ratio_high},
+        pair = {{"incumbent_iter", record.pair->incumbent_iter},
+                {"ratio", record.pair->ratio},
+                {"ratio_low", record.pair->ratio_low},
+                {"ratio_high", record.pair->ratio_high},
                 {"pairs", record.pair->pairs}};
     }
     return {{"study", detail.key.study},
@@ -153,7 +166,8 @@ void print_verdict(const IterationDetail& detail, TextPage& page) {
     const IterationRecord& record = detail.record;
     page.field("params", record.params.empty() ? "-" : record.params);
     page.field("description", record.description);
-    page.field("score", fmt::format("{} ms  delta {} ms", format_ms(record.geomean_ms), format_ms(record.delta_ms, true)));
+    page.field("score",
+               fmt::format("{} ms  delta {} ms", format_ms(record.geomean_ms), format_ms(record.delta_ms, true)));
     page.field("families", fmt::format("window {}  global {}  retrieval {} ms", format_ms(record.family_ms[0]),
                                        format_ms(record.family_ms[1]), format_ms(record.family_ms[2])));
     if (record.bound_ms) page.field("bound", fmt::format("stopped early: at least {} ms", format_ms(record.bound_ms)));
@@ -173,9 +187,10 @@ void print_cases(const IterationRecord& record, TextPage& page) {
     if (record.cases.empty()) return;
     page.heading("cases (medians of the raw samples, ms; errors against the reference, 1 = tolerance)");
     std::size_t width = 4;
-    for (const CaseRecord& result : record.cases) width = std::max(width, result.case_id.size());
-    page.line(fmt::format("{:<{}}  {:>10} {:>5}  {:>10} {:>5}  {:>8} {:>8}  check", "case", width, "cold", "n", "warm", "n",
-                          "o", "lse"));
+    for (const CaseRecord& result : record.cases)
+        width = std::max(width, result.case_id.size());
+    page.line(fmt::format("{:<{}}  {:>10} {:>5}  {:>10} {:>5}  {:>8} {:>8}  check", "case", width, "cold", "n", "warm",
+                          "n", "o", "lse"));
     for (const CaseRecord& result : record.cases) {
         const std::string errors = result.check ? fmt::format("{:>8.3g} {:>8.3g}  {}", result.check->o_worst_ratio,
                                                               result.check->lse_worst_ratio,
@@ -205,10 +220,11 @@ void print_build(const IterationRecord& record, TextPage& page) {
     page.field("options", record.artifact->options);
     page.field("source hash", record.artifact->source_hash);
     for (const KernelResources& kernel : record.artifact->kernels) {
-        page.field("kernel", fmt::format("{}: {} registers, {} static shared bytes, spills {} stored {} loaded, stack {}",
-                                         kernel.entry, count_text(kernel.registers), count_text(kernel.shared_bytes),
-                                         count_text(kernel.spill_store_bytes), count_text(kernel.spill_load_bytes),
-                                         count_text(kernel.stack_bytes)));
+        page.field("kernel",
+                   fmt::format("{}: {} registers, {} static shared bytes, spills {} stored {} loaded, stack {}",
+                               kernel.entry, count_text(kernel.registers), count_text(kernel.shared_bytes),
+                               count_text(kernel.spill_store_bytes), count_text(kernel.spill_load_bytes),
+                               count_text(kernel.stack_bytes)));
     }
 }
 
@@ -240,7 +256,8 @@ void print_text(const IterationDetail& detail, const std::string& name, const Cl
     }
     if (detail.sources.empty()) return;
     page.heading(fmt::format("source (attune restore {} --to DIR)", name));
-    for (const SourceFile& file : detail.sources) page.line(fmt::format("{} ({} bytes)", file.name, file.text.size()));
+    for (const SourceFile& file : detail.sources)
+        page.line(fmt::format("{} ({} bytes)", file.name, file.text.size()));
 }
 
 void run(const ShowOptions& options, const CliContext& context) {

@@ -56,10 +56,13 @@ Trace find_edits(const Lines& a, const Lines& b) {
     for (std::ptrdiff_t edits = 0; edits <= std::min(kMostEdits, size_of(a) + size_of(b)); ++edits) {
         std::vector<std::ptrdiff_t> ends(static_cast<std::size_t>(2 * edits + 3), -1);
         for (std::ptrdiff_t k = -edits; k <= edits; k += 2) {
-            const auto before = [&](std::ptrdiff_t diagonal) { return previous[static_cast<std::size_t>(diagonal + edits)]; };
+            const auto before = [&](std::ptrdiff_t diagonal) {
+                return previous[static_cast<std::size_t>(diagonal + edits)];
+            };
             std::ptrdiff_t x = 0;
             if (edits > 0) x = came_by_adding(previous, edits, k) ? before(k + 1) : before(k - 1) + 1;
-            while (x < size_of(a) && x - k < size_of(b) && at(a, x) == at(b, x - k)) ++x;
+            while (x < size_of(a) && x - k < size_of(b) && at(a, x) == at(b, x - k))
+                ++x;
             ends[static_cast<std::size_t>(k + edits + 1)] = x;
             if (x >= size_of(a) && x - k >= size_of(b)) {
                 trace.push_back(std::move(ends));
@@ -100,18 +103,23 @@ void walk_back(const Trace& trace, const Lines& a, const Lines& b, std::vector<E
 std::vector<Edit> edit_script(const Lines& a, const Lines& b) {
     std::vector<Edit> edits;
     const auto [a_end, b_end] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-    for (auto line = a.begin(); line != a_end; ++line) edits.push_back({Edit::Kind::same, *line});
-    const auto tail = std::mismatch(a.rbegin(), std::make_reverse_iterator(a_end), b.rbegin(), std::make_reverse_iterator(b_end));
+    for (auto line = a.begin(); line != a_end; ++line)
+        edits.push_back({Edit::Kind::same, *line});
+    const auto tail =
+        std::mismatch(a.rbegin(), std::make_reverse_iterator(a_end), b.rbegin(), std::make_reverse_iterator(b_end));
     const Lines middle_a(a_end, tail.first.base());
     const Lines middle_b(b_end, tail.second.base());
     const Trace trace = find_edits(middle_a, middle_b);
     if (!trace.empty()) {
         walk_back(trace, middle_a, middle_b, edits);
     } else {
-        for (const std::string_view line : middle_a) edits.push_back({Edit::Kind::remove, line});
-        for (const std::string_view line : middle_b) edits.push_back({Edit::Kind::add, line});
+        for (const std::string_view line : middle_a)
+            edits.push_back({Edit::Kind::remove, line});
+        for (const std::string_view line : middle_b)
+            edits.push_back({Edit::Kind::add, line});
     }
-    for (auto line = tail.first.base(); line != a.end(); ++line) edits.push_back({Edit::Kind::same, *line});
+    for (auto line = tail.first.base(); line != a.end(); ++line)
+        edits.push_back({Edit::Kind::same, *line});
     return edits;
 }
 
@@ -133,7 +141,8 @@ struct Counts {
 
 void print_hunk(const std::vector<Edit>& edits, std::size_t first, std::size_t last, Counts& at, std::string& out) {
     Counts size;
-    for (std::size_t i = first; i < last; ++i) size.pass(edits[i].kind);
+    for (std::size_t i = first; i < last; ++i)
+        size.pass(edits[i].kind);
     out += fmt::format("@@ -{} +{} @@\n", range_text(at.a, size.a), range_text(at.b, size.b));
     for (std::size_t i = first; i < last; ++i) {
         constexpr char kMarks[] = {' ', '-', '+'};
@@ -154,7 +163,8 @@ std::string unified_diff(const std::string& before, const std::string& after, co
     Counts at;
     std::size_t position = 0;
     const auto next_change = [&](std::size_t from) {
-        while (from < edits.size() && edits[from].kind == Edit::Kind::same) ++from;
+        while (from < edits.size() && edits[from].kind == Edit::Kind::same)
+            ++from;
         return from;
     };
     for (std::size_t change = next_change(0); change < edits.size();) {
@@ -166,7 +176,8 @@ std::string unified_diff(const std::string& before, const std::string& after, co
         }
         change = next_change(last);
         last = std::min<std::size_t>(edits.size(), last + kContext);
-        for (; position < first; ++position) at.pass(edits[position].kind);
+        for (; position < first; ++position)
+            at.pass(edits[position].kind);
         print_hunk(edits, first, last, at, out);
         position = last;
     }

@@ -30,14 +30,14 @@ void require_ours(SQLite::Database& db, const std::filesystem::path& path, int n
     const int owner = pragma(db, "application_id");
     const bool fresh = version == 0 && db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
     if (owner != kApplicationId && !(fresh && owner == 0)) {
-        throw EnvironmentError(fmt::format(
-            "{} is an SQLite database of another program; name another file with --db", path.string()));
+        throw EnvironmentError(
+            fmt::format("{} is an SQLite database of another program; name another file with --db", path.string()));
     }
     if (version > newest) {
-        throw EnvironmentError(
-            fmt::format("{} was written by a newer attune (database version {}, this program knows {}); update attune or "
-                        "name another file with --db",
-                        path.string(), version, newest));
+        throw EnvironmentError(fmt::format(
+            "{} was written by a newer attune (database version {}, this program knows {}); update attune or "
+            "name another file with --db",
+            path.string(), version, newest));
     }
 }
 
@@ -64,7 +64,8 @@ void configure_reading(SQLite::Database& db) {
 std::string uri_of(const std::filesystem::path& path, std::string_view parameters) {
     std::string uri = "file:";
     for (const char letter : std::filesystem::absolute(path).string()) {
-        uri += letter == '?' || letter == '#' || letter == '%' ? fmt::format("%{:02X}", letter) : std::string(1, letter);
+        uri +=
+            letter == '?' || letter == '#' || letter == '%' ? fmt::format("%{:02X}", letter) : std::string(1, letter);
     }
     return uri.append(parameters);
 }
@@ -116,11 +117,13 @@ SQLite::Database open_for_writing(const std::filesystem::path& path, int busy_ti
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
     if (error) {
-        throw EnvironmentError(fmt::format("cannot create the folder of {}: {}; create it or name another file with --db",
-                                           path.string(), error.message()));
+        throw EnvironmentError(
+            fmt::format("cannot create the folder of {}: {}; create it or name another file with --db", path.string(),
+                        error.message()));
     }
     return guarded(path, [&] {
-        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI, busy_timeout_ms);
+        SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI,
+                            busy_timeout_ms);
         require_ours(db, path, schema_version());  // before the journal mode changes the file
         enter_wal(db, busy_timeout_ms);
         // FULL: a commit is on the disk when it returns, also when the machine loses power or its GPU takes it down.
@@ -135,16 +138,17 @@ SQLite::Database open_for_reading(const std::filesystem::path& path) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) {
-        throw InputError(fmt::format("there is no database {}; run `attune tune` first, or name one with --db",
-                                     path.string()));
+        throw InputError(
+            fmt::format("there is no database {}; run `attune tune` first, or name one with --db", path.string()));
     }
     return guarded(path, [&] {
         SQLite::Database db(reading_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
         require_ours(db, path, schema_version());
         if (const int version = pragma(db, "user_version"); version < schema_version()) {
-            throw EnvironmentError(fmt::format("{} was written by an older attune (database version {}, now {}); run "
-                                               "`attune tune` on it once, which brings it up to date",
-                                               path.string(), version, schema_version()));
+            throw EnvironmentError(
+                fmt::format("{} was written by an older attune (database version {}, now {}); run "
+                            "`attune tune` on it once, which brings it up to date",
+                            path.string(), version, schema_version()));
         }
         configure_reading(db);
         return db;
@@ -157,8 +161,8 @@ void raise_environment_error(const SQLite::Exception& error, const std::filesyst
     switch (error.getErrorCode()) {
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-            throw EnvironmentError(
-                fmt::format("{} is locked by another program; close what has it open (`fuser {}` names it)", file, file));
+            throw EnvironmentError(fmt::format(
+                "{} is locked by another program; close what has it open (`fuser {}` names it)", file, file));
         case SQLITE_FULL:
             throw EnvironmentError(
                 fmt::format("no space left for {}; free some and run the same command again, it resumes", file));
@@ -170,7 +174,8 @@ void raise_environment_error(const SQLite::Exception& error, const std::filesyst
         case SQLITE_READONLY:
             if (error.getExtendedErrorCode() == SQLITE_READONLY_ROLLBACK) {
                 throw EnvironmentError(fmt::format(
-                    "an `attune merge` into {} was interrupted; run it again, which undoes the half and does it all", file));
+                    "an `attune merge` into {} was interrupted; run it again, which undoes the half and does it all",
+                    file));
             }
             [[fallthrough]];
         case SQLITE_CANTOPEN:
@@ -185,7 +190,8 @@ void raise_environment_error(const SQLite::Exception& error, const std::filesyst
                 fmt::format("{} is damaged or no database ({}); move it away, and save what can be read of it with "
                             "`sqlite3 {} .recover | sqlite3 NEW.db`",
                             file, said, file));
-        default: throw EnvironmentError(fmt::format("{}: SQLite says: {}", file, said));
+        default:
+            throw EnvironmentError(fmt::format("{}: SQLite says: {}", file, said));
     }
 }
 

@@ -32,7 +32,8 @@ void migrate(SQLite::Database& db, const std::filesystem::path& path, std::span<
 inline constexpr int kBusyTimeoutMs = 10'000;
 
 /// Opens or creates `path` for writing: WAL, synchronous=FULL, foreign keys, migrated. EnvironmentError in one line.
-[[nodiscard]] SQLite::Database open_for_writing(const std::filesystem::path& path, int busy_timeout_ms = kBusyTimeoutMs);
+[[nodiscard]] SQLite::Database open_for_writing(const std::filesystem::path& path,
+                                                int busy_timeout_ms = kBusyTimeoutMs);
 
 /// Opens an existing database for reading; creates and changes nothing. Works on read-only media. InputError when there
 /// is no such file, EnvironmentError when it cannot be read or is of another version.

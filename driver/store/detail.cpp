@@ -28,11 +28,12 @@ void read_iteration(SQLite::Database& db, std::int64_t id, IterationDetail& deta
 }
 
 void read_costs_and_environment(SQLite::Database& db, std::int64_t id, IterationRecord& record) {
-    SQLite::Statement select(db, "SELECT i.compile_s, i.device_s, i.strategy, e.device_name, e.device_uuid, "
-                                 "e.driver_version, e.compiler, e.host, e.attune_version, d.sm_clock_mhz, "
-                                 "d.memory_clock_mhz, d.temperature_c, d.throttle_reasons "
-                                 "FROM iteration i JOIN environment e ON e.id = i.environment_id "
-                                 "JOIN iteration_detail d ON d.iteration_id = i.id WHERE i.id = ?");
+    SQLite::Statement select(db,
+                             "SELECT i.compile_s, i.device_s, i.strategy, e.device_name, e.device_uuid, "
+                             "e.driver_version, e.compiler, e.host, e.attune_version, d.sm_clock_mhz, "
+                             "d.memory_clock_mhz, d.temperature_c, d.throttle_reasons "
+                             "FROM iteration i JOIN environment e ON e.id = i.environment_id "
+                             "JOIN iteration_detail d ON d.iteration_id = i.id WHERE i.id = ?");
     select.bind(1, id);
     select.executeStep();
     record.compile_s = select.getColumn(0).getDouble();
@@ -52,8 +53,9 @@ void read_costs_and_environment(SQLite::Database& db, std::int64_t id, Iteration
 }
 
 std::vector<KernelResources> read_kernels(SQLite::Database& db, std::int64_t id) {
-    SQLite::Statement select(db, "SELECT entry, registers, shared_bytes, spill_store_bytes, spill_load_bytes, stack_bytes "
-                                 "FROM kernel WHERE iteration_id = ? ORDER BY position");
+    SQLite::Statement select(db,
+                             "SELECT entry, registers, shared_bytes, spill_store_bytes, spill_load_bytes, stack_bytes "
+                             "FROM kernel WHERE iteration_id = ? ORDER BY position");
     select.bind(1, id);
     std::vector<KernelResources> kernels;
     while (select.executeStep()) {
@@ -65,11 +67,13 @@ std::vector<KernelResources> read_kernels(SQLite::Database& db, std::int64_t id)
 }
 
 void read_build_and_pair(SQLite::Database& db, std::int64_t id, IterationRecord& record) {
-    SQLite::Statement select(db, "SELECT b.compiler, b.options, l.body, g.body, d.from_cache, d.source_sha256, d.reproduce, "
-                                 "i.performance_warning, d.incumbent_iter, d.ratio, d.ratio_low, d.ratio_high, d.pairs "
-                                 "FROM iteration i JOIN iteration_detail d ON d.iteration_id = i.id "
-                                 "LEFT JOIN build b ON b.id = d.build_id LEFT JOIN content l ON l.id = d.log_id "
-                                 "LEFT JOIN content g ON g.id = d.diagnostics_id WHERE i.id = ?");
+    SQLite::Statement select(
+        db,
+        "SELECT b.compiler, b.options, l.body, g.body, d.from_cache, d.source_sha256, d.reproduce, "
+        "i.performance_warning, d.incumbent_iter, d.ratio, d.ratio_low, d.ratio_high, d.pairs "
+        "FROM iteration i JOIN iteration_detail d ON d.iteration_id = i.id "
+        "LEFT JOIN build b ON b.id = d.build_id LEFT JOIN content l ON l.id = d.log_id "
+        "LEFT JOIN content g ON g.id = d.diagnostics_id WHERE i.id = ?");
     select.bind(1, id);
     select.executeStep();
     if (!select.getColumn(0).isNull()) {
@@ -93,15 +97,16 @@ void read_build_and_pair(SQLite::Database& db, std::int64_t id, IterationRecord&
 }
 
 std::string result_query(std::string_view table, std::string_view columns) {
-    return fmt::format("SELECT c.case_id, c.family, {}, {} FROM {} r JOIN iteration i ON i.id = r.iteration_id "
-                       "JOIN suite_case c ON c.study_id = i.study_id AND c.position = r.position "
-                       "WHERE r.iteration_id = ? ORDER BY r.position",
-                       sql::kCheckColumns, columns, table);
+    return fmt::format(
+        "SELECT c.case_id, c.family, {}, {} FROM {} r JOIN iteration i ON i.id = r.iteration_id "
+        "JOIN suite_case c ON c.study_id = i.study_id AND c.position = r.position "
+        "WHERE r.iteration_id = ? ORDER BY r.position",
+        sql::kCheckColumns, columns, table);
 }
 
 void read_cases_of(SQLite::Database& db, std::int64_t id, IterationRecord& record) {
-    SQLite::Statement select(db, result_query("case_result",
-                                              "cold_median_ms, warm_median_ms, throttled, cold_ms, warm_ms"));
+    SQLite::Statement select(
+        db, result_query("case_result", "cold_median_ms, warm_median_ms, throttled, cold_ms, warm_ms"));
     select.bind(1, id);
     while (select.executeStep()) {
         constexpr int kAfter = 2 + sql::kCheckColumnCount;

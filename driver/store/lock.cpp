@@ -20,7 +20,8 @@ std::string read_holder(int descriptor) {
     std::array<char, 128> text{};
     const ssize_t size = ::pread(descriptor, text.data(), text.size(), 0);
     std::string holder(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-    while (!holder.empty() && holder.back() == '\n') holder.pop_back();
+    while (!holder.empty() && holder.back() == '\n')
+        holder.pop_back();
     return holder.empty() ? "another process" : holder;
 }
 
@@ -35,8 +36,8 @@ StudyLock::StudyLock(const std::filesystem::path& folder, const std::string& stu
     const std::string path = (folder / ".lock").string();
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
-        throw EnvironmentError(fmt::format("cannot open {}: {}; check the permissions of that folder", path,
-                                           std::strerror(errno)));
+        throw EnvironmentError(
+            fmt::format("cannot open {}: {}; check the permissions of that folder", path, std::strerror(errno)));
     }
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
         const int reason = errno;
@@ -46,13 +47,13 @@ StudyLock::StudyLock(const std::filesystem::path& folder, const std::string& stu
             throw EnvironmentError(fmt::format("cannot lock {}: {}; put the results on a file system with locks", path,
                                                std::strerror(reason)));
         }
-        throw EnvironmentError(fmt::format("study '{}' is being written by {} ({}); wait for it or stop it", study,
-                                           holder, path));
+        throw EnvironmentError(
+            fmt::format("study '{}' is being written by {} ({}); wait for it or stop it", study, holder, path));
     }
     // Only for the message of whoever comes second, so a full disk is no reason to fail.
     const std::string holder = fmt::format("process {} on {}\n", ::getpid(), host_name());
-    [[maybe_unused]] const bool told = ::ftruncate(descriptor_, 0) == 0 &&
-                                       ::pwrite(descriptor_, holder.data(), holder.size(), 0) > 0;
+    [[maybe_unused]] const bool told =
+        ::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, holder.data(), holder.size(), 0) > 0;
 }
 
 StudyLock::~StudyLock() {

@@ -16,7 +16,8 @@ constexpr std::string_view kCaseColumns =
     "position, case_id, family, batch_size, num_heads, t_max, window_blocks, global_blocks, retrieval_blocks, "
     "retrieval_local_bias, seq_len_min_ratio, seed, profile";
 constexpr std::string_view kIterationColumns =
-    "status, outcome, geomean_ms, delta_ms, window_ms, global_ms, retrieval_ms, bound_ms, robust, registers, shared_bytes, "
+    "status, outcome, geomean_ms, delta_ms, window_ms, global_ms, retrieval_ms, bound_ms, robust, registers, "
+    "shared_bytes, "
     "spill_bytes, performance_warning, compile_s, device_s, finished_us, strategy, params, description";
 constexpr std::string_view kDetailColumns =
     "from_cache, incumbent_iter, ratio, ratio_low, ratio_high, pairs, sm_clock_mhz, memory_clock_mhz, temperature_c, "
@@ -90,79 +91,92 @@ class Merger {
             conflict(fmt::format("they tune different templates or devices as study '{}'", *study),
                      "give one of them another name in its study file");
         }
-        exec("INSERT INTO main.study (name, template, device, suite, created_us) "
-             "SELECT name, template, device, suite, created_us FROM from.study WHERE true "
-             "ON CONFLICT (name) DO UPDATE SET created_us = min(created_us, excluded.created_us), "
-             "suite = min(suite, excluded.suite)");
-        const std::string cases_of_from = fmt::format(
-            "SELECT s.name, {} FROM from.suite_case c JOIN from.study s ON s.id = c.study_id", prefixed("c.", kCaseColumns));
-        const std::string cases_of_into =
-            fmt::format("SELECT s.name, {} FROM main.suite_case c JOIN main.study s ON s.id = c.study_id "
-                        "WHERE s.name IN (SELECT name FROM from.study)",
+        exec(
+            "INSERT INTO main.study (name, template, device, suite, created_us) "
+            "SELECT name, template, device, suite, created_us FROM from.study WHERE true "
+            "ON CONFLICT (name) DO UPDATE SET created_us = min(created_us, excluded.created_us), "
+            "suite = min(suite, excluded.suite)");
+        const std::string cases_of_from =
+            fmt::format("SELECT s.name, {} FROM from.suite_case c JOIN from.study s ON s.id = c.study_id",
                         prefixed("c.", kCaseColumns));
+        const std::string cases_of_into = fmt::format(
+            "SELECT s.name, {} FROM main.suite_case c JOIN main.study s ON s.id = c.study_id "
+            "WHERE s.name IN (SELECT name FROM from.study)",
+            prefixed("c.", kCaseColumns));
         // Cases of studies new to main are missing there, not different.
-        const std::string known = "name IN (SELECT t.name FROM main.study t JOIN main.suite_case u ON u.study_id = t.id)";
-        if (const auto study = first_text(fmt::format(
-                "SELECT name FROM (SELECT * FROM ({0} EXCEPT {1}) UNION ALL SELECT * FROM ({1} EXCEPT {0})) WHERE {2} LIMIT 1",
-                cases_of_from, cases_of_into, known))) {
+        const std::string known =
+            "name IN (SELECT t.name FROM main.study t JOIN main.suite_case u ON u.study_id = t.id)";
+        if (const auto study = first_text(fmt::format("SELECT name FROM (SELECT * FROM ({0} EXCEPT {1}) UNION ALL "
+                                                      "SELECT * FROM ({1} EXCEPT {0})) WHERE {2} LIMIT 1",
+                                                      cases_of_from, cases_of_into, known))) {
             conflict(fmt::format("study '{}' was measured on different cases", *study),
                      "give one of them another name in its study file");
         }
-        exec(fmt::format("INSERT OR IGNORE INTO main.suite_case (study_id, {0}) SELECT t.id, {1} FROM from.suite_case c "
-                         "JOIN from.study s ON s.id = c.study_id JOIN main.study t ON t.name = s.name",
-                         kCaseColumns, prefixed("c.", kCaseColumns)));
+        exec(
+            fmt::format("INSERT OR IGNORE INTO main.suite_case (study_id, {0}) SELECT t.id, {1} FROM from.suite_case c "
+                        "JOIN from.study s ON s.id = c.study_id JOIN main.study t ON t.name = s.name",
+                        kCaseColumns, prefixed("c.", kCaseColumns)));
     }
 
     void copy_shards() {
-        exec(fmt::format("INSERT OR IGNORE INTO main.shard (study_id, uid, host, database, created_us, {0}) "
-                         "SELECT t.id, h.uid, h.host, h.database, h.created_us, {1} FROM from.shard h "
-                         "JOIN from.study s ON s.id = h.study_id JOIN main.study t ON t.name = s.name",
-                         kShardState, prefixed("h.", kShardState)));
-        // The state of the copy that went further; the order of the rest only makes the choice independent of the order.
-        exec(fmt::format("UPDATE main.shard AS m SET ({0}) = (SELECT {1} FROM from.shard h WHERE h.uid = m.uid) "
-                         "WHERE EXISTS (SELECT 1 FROM from.shard h WHERE h.uid = m.uid AND "
-                         "((SELECT coalesce(max(iter), 0) FROM from.iteration i WHERE i.study_id = h.study_id AND i.shard_id = "
-                         "h.id), {1}) > ((SELECT coalesce(max(iter), 0) FROM main.iteration i WHERE i.study_id = m.study_id "
-                         "AND i.shard_id = m.id), {2}))",
-                         kShardState, prefixed("h.", kShardState), prefixed("m.", kShardState)));
+        exec(
+            fmt::format("INSERT OR IGNORE INTO main.shard (study_id, uid, host, database, created_us, {0}) "
+                        "SELECT t.id, h.uid, h.host, h.database, h.created_us, {1} FROM from.shard h "
+                        "JOIN from.study s ON s.id = h.study_id JOIN main.study t ON t.name = s.name",
+                        kShardState, prefixed("h.", kShardState)));
+        // The state of the copy that went further; the order of the rest only makes the choice independent of the
+        // order.
+        exec(fmt::format(
+            "UPDATE main.shard AS m SET ({0}) = (SELECT {1} FROM from.shard h WHERE h.uid = m.uid) "
+            "WHERE EXISTS (SELECT 1 FROM from.shard h WHERE h.uid = m.uid AND "
+            "((SELECT coalesce(max(iter), 0) FROM from.iteration i WHERE i.study_id = h.study_id AND i.shard_id = "
+            "h.id), {1}) > ((SELECT coalesce(max(iter), 0) FROM main.iteration i WHERE i.study_id = m.study_id "
+            "AND i.shard_id = m.id), {2}))",
+            kShardState, prefixed("h.", kShardState), prefixed("m.", kShardState)));
     }
 
     /// Environments, builds, editions, contents and sources are shared: main's rows by content, and maps from the
     /// attached ids to main's, in temporary tables that SQLite may keep on disk.
     void copy_shared_rows() {
-        exec("DROP TABLE IF EXISTS temp.map_environment; DROP TABLE IF EXISTS temp.map_build; "
-             "DROP TABLE IF EXISTS temp.map_edition; DROP TABLE IF EXISTS temp.map_content; "
-             "DROP TABLE IF EXISTS temp.map_source");
+        exec(
+            "DROP TABLE IF EXISTS temp.map_environment; DROP TABLE IF EXISTS temp.map_build; "
+            "DROP TABLE IF EXISTS temp.map_edition; DROP TABLE IF EXISTS temp.map_content; "
+            "DROP TABLE IF EXISTS temp.map_source");
         copy_shared("environment", kEnvironmentColumns, kEnvironmentColumns);
         copy_shared("build", "options, compiler", "options, compiler");
         copy_shared("edition", "template_hash", "template_hash");
         copy_shared("content", "sha256", "sha256, body");
         exec("CREATE TEMP TABLE new_source AS SELECT sha256 FROM from.source EXCEPT SELECT sha256 FROM main.source");
         copy_shared("source", "sha256", "sha256");
-        exec("INSERT INTO main.source_file (source_id, name, content_id) "
-             "SELECT s.new_id, f.name, c.new_id FROM from.source_file f JOIN from.source o ON o.id = f.source_id "
-             "JOIN temp.map_source s ON s.old_id = f.source_id JOIN temp.map_content c ON c.old_id = f.content_id "
-             "WHERE o.sha256 IN (SELECT sha256 FROM temp.new_source)");
+        exec(
+            "INSERT INTO main.source_file (source_id, name, content_id) "
+            "SELECT s.new_id, f.name, c.new_id FROM from.source_file f JOIN from.source o ON o.id = f.source_id "
+            "JOIN temp.map_source s ON s.old_id = f.source_id JOIN temp.map_content c ON c.old_id = f.content_id "
+            "WHERE o.sha256 IN (SELECT sha256 FROM temp.new_source)");
         exec("DROP TABLE temp.new_source");
     }
 
     void copy_shared(std::string_view table, std::string_view key, std::string_view columns) {
-        exec(fmt::format("INSERT INTO main.{0} ({2}) SELECT {2} FROM from.{0} a WHERE NOT EXISTS "
-                         "(SELECT 1 FROM main.{0} b WHERE ({3}) = ({4})) ORDER BY a.id",
-                         table, key, columns, prefixed("b.", key), prefixed("a.", key)));
+        exec(
+            fmt::format("INSERT INTO main.{0} ({2}) SELECT {2} FROM from.{0} a WHERE NOT EXISTS "
+                        "(SELECT 1 FROM main.{0} b WHERE ({3}) = ({4})) ORDER BY a.id",
+                        table, key, columns, prefixed("b.", key), prefixed("a.", key)));
         exec(fmt::format("CREATE TEMP TABLE map_{0} (old_id INTEGER PRIMARY KEY, new_id INTEGER NOT NULL)", table));
-        exec(fmt::format("INSERT INTO temp.map_{0} SELECT a.id, b.id FROM from.{0} a JOIN main.{0} b ON ({1}) = ({2}) "
-                         "ORDER BY a.id",
-                         table, prefixed("b.", key), prefixed("a.", key)));
+        exec(
+            fmt::format("INSERT INTO temp.map_{0} SELECT a.id, b.id FROM from.{0} a JOIN main.{0} b ON ({1}) = ({2}) "
+                        "ORDER BY a.id",
+                        table, prefixed("b.", key), prefixed("a.", key)));
     }
 
     [[nodiscard]] std::vector<ShardPair> shards() {
         SQLite::Statement select(
-            db_, here("SELECT s.name, h.uid, h.study_id, h.id, (SELECT coalesce(max(iter), 0) FROM from.iteration i WHERE "
-                      "i.study_id = h.study_id AND i.shard_id = h.id), m.study_id, m.id, (SELECT coalesce(max(iter), 0) FROM "
-                      "main.iteration i WHERE i.study_id = m.study_id AND i.shard_id = m.id), t.name FROM from.shard h "
-                      "JOIN from.study s ON s.id = h.study_id JOIN main.shard m ON m.uid = h.uid "
-                      "JOIN main.study t ON t.id = m.study_id ORDER BY h.uid"));
+            db_,
+            here(
+                "SELECT s.name, h.uid, h.study_id, h.id, (SELECT coalesce(max(iter), 0) FROM from.iteration i WHERE "
+                "i.study_id = h.study_id AND i.shard_id = h.id), m.study_id, m.id, (SELECT coalesce(max(iter), 0) FROM "
+                "main.iteration i WHERE i.study_id = m.study_id AND i.shard_id = m.id), t.name FROM from.shard h "
+                "JOIN from.study s ON s.id = h.study_id JOIN main.shard m ON m.uid = h.uid "
+                "JOIN main.study t ON t.id = m.study_id ORDER BY h.uid"));
         std::vector<ShardPair> pairs;
         while (select.executeStep()) {
             int column = 0;
@@ -178,7 +192,8 @@ class Merger {
             pair.into_shard_id = number();
             pair.into_count = number();
             if (text() != pair.study) {
-                conflict(fmt::format("shard {} belongs to study '{}' in one and to another in the other", pair.uid, pair.study),
+                conflict(fmt::format("shard {} belongs to study '{}' in one and to another in the other", pair.uid,
+                                     pair.study),
                          "one of the files was edited by hand; leave it out");
             }
             pairs.push_back(std::move(pair));
@@ -189,9 +204,10 @@ class Merger {
     /// Copies of one shard agree as far as both go, unless both were tuned on after the copy was made.
     void require_same_history(const ShardPair& shard) {
         SQLite::Statement select(
-            db_, here("SELECT a.iter FROM from.iteration a JOIN main.iteration b ON b.study_id = ?3 AND b.shard_id = ?4 AND "
-                      "b.iter = a.iter WHERE a.study_id = ?1 AND a.shard_id = ?2 AND (a.finished_us, a.params, a.status) <> "
-                      "(b.finished_us, b.params, b.status) ORDER BY a.iter LIMIT 1"));
+            db_,
+            here("SELECT a.iter FROM from.iteration a JOIN main.iteration b ON b.study_id = ?3 AND b.shard_id = ?4 AND "
+                 "b.iter = a.iter WHERE a.study_id = ?1 AND a.shard_id = ?2 AND (a.finished_us, a.params, a.status) <> "
+                 "(b.finished_us, b.params, b.status) ORDER BY a.iter LIMIT 1"));
         SQLite::bind(select, shard.from_study_id, shard.from_shard_id, shard.into_study_id, shard.into_shard_id);
         if (!select.executeStep()) return;
         conflict(fmt::format("both hold copies of shard {} of study '{}', which differ from iteration {} on", shard.uid,
@@ -205,32 +221,37 @@ class Merger {
         const std::string id = fmt::format("i.iter + {}", base - shard.into_count);
         const std::string which = fmt::format("i.study_id = {} AND i.shard_id = {} AND i.iter > {} ORDER BY i.iter",
                                               shard.from_study_id, shard.from_shard_id, shard.into_count);
-        exec(fmt::format("INSERT INTO main.iteration (id, study_id, shard_id, iter, environment_id, edition_id, {0}) "
-                         "SELECT {1}, {2}, {3}, i.iter, e.new_id, t.new_id, {4} FROM from.iteration i "
-                         "JOIN temp.map_environment e ON e.old_id = i.environment_id "
-                         "LEFT JOIN temp.map_edition t ON t.old_id = i.edition_id WHERE {5}",
-                         kIterationColumns, id, shard.into_study_id, shard.into_shard_id, prefixed("i.", kIterationColumns),
-                         which));
-        exec(fmt::format("INSERT INTO main.iteration_detail (iteration_id, source_id, build_id, log_id, diagnostics_id, {0}) "
-                         "SELECT {1}, s.new_id, b.new_id, l.new_id, g.new_id, {2} FROM from.iteration i "
-                         "JOIN from.iteration_detail d ON d.iteration_id = i.id "
-                         "LEFT JOIN temp.map_source s ON s.old_id = d.source_id "
-                         "LEFT JOIN temp.map_build b ON b.old_id = d.build_id "
-                         "LEFT JOIN temp.map_content l ON l.old_id = d.log_id "
-                         "LEFT JOIN temp.map_content g ON g.old_id = d.diagnostics_id WHERE {3}",
-                         kDetailColumns, id, prefixed("d.", kDetailColumns), which));
-        for (const std::string_view table : {"kernel", "case_result", "stress_result"}) copy_results(table, id, which);
+        exec(fmt::format(
+            "INSERT INTO main.iteration (id, study_id, shard_id, iter, environment_id, edition_id, {0}) "
+            "SELECT {1}, {2}, {3}, i.iter, e.new_id, t.new_id, {4} FROM from.iteration i "
+            "JOIN temp.map_environment e ON e.old_id = i.environment_id "
+            "LEFT JOIN temp.map_edition t ON t.old_id = i.edition_id WHERE {5}",
+            kIterationColumns, id, shard.into_study_id, shard.into_shard_id, prefixed("i.", kIterationColumns), which));
+        exec(fmt::format(
+            "INSERT INTO main.iteration_detail (iteration_id, source_id, build_id, log_id, diagnostics_id, {0}) "
+            "SELECT {1}, s.new_id, b.new_id, l.new_id, g.new_id, {2} FROM from.iteration i "
+            "JOIN from.iteration_detail d ON d.iteration_id = i.id "
+            "LEFT JOIN temp.map_source s ON s.old_id = d.source_id "
+            "LEFT JOIN temp.map_build b ON b.old_id = d.build_id "
+            "LEFT JOIN temp.map_content l ON l.old_id = d.log_id "
+            "LEFT JOIN temp.map_content g ON g.old_id = d.diagnostics_id WHERE {3}",
+            kDetailColumns, id, prefixed("d.", kDetailColumns), which));
+        for (const std::string_view table : {"kernel", "case_result", "stress_result"})
+            copy_results(table, id, which);
     }
 
     /// The rows an iteration has several of, in the order of their primary key.
     void copy_results(std::string_view table, const std::string& id, const std::string& which) {
-        SQLite::Statement select(db_, fmt::format("SELECT name FROM pragma_table_info('{}') WHERE name <> 'iteration_id'", table));
+        SQLite::Statement select(
+            db_, fmt::format("SELECT name FROM pragma_table_info('{}') WHERE name <> 'iteration_id'", table));
         std::string columns;
-        while (select.executeStep()) columns += (columns.empty() ? "" : ", ") + select.getColumn(0).getString();
-        exec(fmt::format("INSERT INTO main.{0} (iteration_id, {1}) SELECT {2}, {3} FROM from.iteration i "
-                         "JOIN from.{0} r ON r.iteration_id = i.id WHERE {4}{5}",
-                         table, columns, id, prefixed("r.", columns), which,
-                         table == "stress_result" ? ", r.position, r.stress" : ", r.position"));
+        while (select.executeStep())
+            columns += (columns.empty() ? "" : ", ") + select.getColumn(0).getString();
+        exec(
+            fmt::format("INSERT INTO main.{0} (iteration_id, {1}) SELECT {2}, {3} FROM from.iteration i "
+                        "JOIN from.{0} r ON r.iteration_id = i.id WHERE {4}{5}",
+                        table, columns, id, prefixed("r.", columns), which,
+                        table == "stress_result" ? ", r.position, r.stress" : ", r.position"));
     }
 
     SQLite::Database& db_;
@@ -244,18 +265,22 @@ class Merger {
 class IndexRebuild {
   public:
     explicit IndexRebuild(SQLite::Database& db) : db_(db) {
-        SQLite::Statement select(db, "SELECT name, sql FROM main.sqlite_schema WHERE type = 'index' AND tbl_name = 'iteration' "
-                                     "AND sql IS NOT NULL ORDER BY rowid");
+        SQLite::Statement select(
+            db,
+            "SELECT name, sql FROM main.sqlite_schema WHERE type = 'index' AND tbl_name = 'iteration' "
+            "AND sql IS NOT NULL ORDER BY rowid");
         std::vector<std::string> names;
         while (select.executeStep()) {
             names.push_back(select.getColumn(0).getString());
             definitions_.push_back(select.getColumn(1).getString());
         }
         select.reset();
-        for (const std::string& name : names) db.exec(fmt::format("DROP INDEX main.{}", name));
+        for (const std::string& name : names)
+            db.exec(fmt::format("DROP INDEX main.{}", name));
     }
     void build() {
-        for (const std::string& definition : definitions_) db_.exec(definition);
+        for (const std::string& definition : definitions_)
+            db_.exec(definition);
     }
 
   private:
@@ -268,7 +293,8 @@ bool brings_more_than_there_is(SQLite::Database& db, std::size_t inputs) {
         return db.execAndGet(fmt::format("SELECT coalesce(max(id), 0) FROM {}.iteration", schema)).getInt64();
     };
     std::int64_t coming = 0;
-    for (std::size_t i = 0; i < inputs; ++i) coming += count(fmt::format("input{}", i));
+    for (std::size_t i = 0; i < inputs; ++i)
+        coming += count(fmt::format("input{}", i));
     return coming > count("main");
 }
 
@@ -281,9 +307,10 @@ void require_inputs(std::span<const std::filesystem::path> inputs, const std::fi
         (void)open_for_reading(input);  // says what is wrong with it
         std::error_code ignored;
         if (std::filesystem::equivalent(input, into, ignored)) {
-            throw InputError(fmt::format("--into {} is one of the databases to merge; leave it out of the list, what it "
-                                         "holds is kept",
-                                         into.string()));
+            throw InputError(
+                fmt::format("--into {} is one of the databases to merge; leave it out of the list, what it "
+                            "holds is kept",
+                            into.string()));
         }
     }
 }
@@ -307,13 +334,14 @@ class FreshFile {
 
 }  // namespace
 
-std::vector<MergeSummary> merge_databases(std::span<const std::filesystem::path> inputs, const std::filesystem::path& into) {
+std::vector<MergeSummary> merge_databases(std::span<const std::filesystem::path> inputs,
+                                          const std::filesystem::path& into) {
     require_inputs(inputs, into);
     FreshFile file(into);
     SQLite::Database db = open_for_writing(into);
     return guarded(into, [&] {
-        // A rollback journal keeps only the pages a transaction changes; a write-ahead log would hold everything added a
-        // second time. It also makes SQLite insist on being alone with the file.
+        // A rollback journal keeps only the pages a transaction changes; a write-ahead log would hold everything added
+        // a second time. It also makes SQLite insist on being alone with the file.
         db.exec("PRAGMA journal_mode = DELETE");
         // Every row comes from a database that has checked it.
         db.exec("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON");
@@ -343,15 +371,17 @@ std::vector<std::string> merge_remarks(const std::filesystem::path& database) {
     return guarded(database, [&] {
         std::vector<std::string> remarks;
         SQLite::Statement select(
-            db, "SELECT name, count(*), group_concat(device, ', ') FROM (SELECT s.name, e.device_name || ' (' || "
-                "e.device_uuid || ')' AS device FROM study s CROSS JOIN environment e WHERE EXISTS (SELECT 1 FROM iteration i "
-                "WHERE i.study_id = s.id AND i.environment_id = e.id AND i.outcome = 'ok') GROUP BY s.name, e.device_uuid) "
-                "GROUP BY name HAVING count(*) > 1 ORDER BY name");
+            db,
+            "SELECT name, count(*), group_concat(device, ', ') FROM (SELECT s.name, e.device_name || ' (' || "
+            "e.device_uuid || ')' AS device FROM study s CROSS JOIN environment e WHERE EXISTS (SELECT 1 FROM "
+            "iteration i "
+            "WHERE i.study_id = s.id AND i.environment_id = e.id AND i.outcome = 'ok') GROUP BY s.name, e.device_uuid) "
+            "GROUP BY name HAVING count(*) > 1 ORDER BY name");
         while (select.executeStep()) {
-            remarks.push_back(fmt::format("study '{}' was measured on {} devices, whose times do not compare: {}; `best` "
-                                          "gives each its own winner",
-                                          select.getColumn(0).getString(), select.getColumn(1).getInt(),
-                                          select.getColumn(2).getString()));
+            remarks.push_back(fmt::format(
+                "study '{}' was measured on {} devices, whose times do not compare: {}; `best` "
+                "gives each its own winner",
+                select.getColumn(0).getString(), select.getColumn(1).getInt(), select.getColumn(2).getString()));
         }
         return remarks;
     });

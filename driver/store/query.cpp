@@ -29,19 +29,22 @@ bool is_one_of(const char* word, std::span<const std::string_view> words) {
 /// An allow-list: what a SELECT needs, and PRAGMAs that only describe.
 int authorize(void* /*unused*/, int action, const char* first, const char* second, const char* /*database*/,
               const char* /*view*/) {
-    static constexpr std::array<std::string_view, 7> kDescribing{"table_info", "table_xinfo",    "table_list",  "index_list",
-                                                                 "index_info", "foreign_key_list", "database_list"};
+    static constexpr std::array<std::string_view, 7> kDescribing{
+        "table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list", "database_list"};
     static constexpr std::array<std::string_view, 2> kVersions{"user_version", "application_id"};
     static constexpr std::array<std::string_view, 2> kForbidden{"load_extension", "fts3_tokenizer"};
     switch (action) {
         case SQLITE_SELECT:
         case SQLITE_READ:
-        case SQLITE_RECURSIVE: return SQLITE_OK;
-        case SQLITE_FUNCTION: return is_one_of(second, kForbidden) ? SQLITE_DENY : SQLITE_OK;
+        case SQLITE_RECURSIVE:
+            return SQLITE_OK;
+        case SQLITE_FUNCTION:
+            return is_one_of(second, kForbidden) ? SQLITE_DENY : SQLITE_OK;
         case SQLITE_PRAGMA:
             return is_one_of(first, kDescribing) || (second == nullptr && is_one_of(first, kVersions)) ? SQLITE_OK
-                                                                                                    : SQLITE_DENY;
-        default: return SQLITE_DENY;
+                                                                                                       : SQLITE_DENY;
+        default:
+            return SQLITE_DENY;
     }
 }
 
@@ -81,17 +84,18 @@ void samples_function(sqlite3_context* context, int /*count*/, sqlite3_value** v
     const std::string said = sqlite3_errmsg(db);
     switch (code & 0xff) {
         case SQLITE_INTERRUPT:
-            throw InputError(fmt::format("the query took longer than {} s; narrow it, add LIMIT, or raise --time-limit",
-                                         limit_s));
+            throw InputError(
+                fmt::format("the query took longer than {} s; narrow it, add LIMIT, or raise --time-limit", limit_s));
         case SQLITE_AUTH:
             throw InputError(fmt::format("the query is refused: {}; only reading this database is allowed", said));
         case SQLITE_ERROR:
         case SQLITE_RANGE:
         case SQLITE_TOOBIG:
         case SQLITE_MISMATCH:
-            throw InputError(fmt::format("SQLite does not accept the query: {}; docs/database.md lists views and columns",
-                                         said));
-        default: raise_environment_error(SQLite::Exception(db, code), path);
+            throw InputError(
+                fmt::format("SQLite does not accept the query: {}; docs/database.md lists views and columns", said));
+        default:
+            raise_environment_error(SQLite::Exception(db, code), path);
     }
 }
 
@@ -118,8 +122,10 @@ StatementHandle prepare_one(sqlite3* db, std::string_view sql, const std::filesy
 Cell cell_of(sqlite3_stmt* statement, int column) {
     const auto size = [&] { return static_cast<std::size_t>(sqlite3_column_bytes(statement, column)); };
     switch (sqlite3_column_type(statement, column)) {
-        case SQLITE_INTEGER: return std::int64_t{sqlite3_column_int64(statement, column)};
-        case SQLITE_FLOAT: return sqlite3_column_double(statement, column);
+        case SQLITE_INTEGER:
+            return std::int64_t{sqlite3_column_int64(statement, column)};
+        case SQLITE_FLOAT:
+            return sqlite3_column_double(statement, column);
         case SQLITE_TEXT: {
             const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
             return std::string_view(text, size());
@@ -128,20 +134,23 @@ Cell cell_of(sqlite3_stmt* statement, int column) {
             const auto* bytes = static_cast<const unsigned char*>(sqlite3_column_blob(statement, column));
             return Blob{{bytes, size()}};
         }
-        default: return std::monostate{};
+        default:
+            return std::monostate{};
     }
 }
 
-void step_through(sqlite3* db, sqlite3_stmt* statement, const std::filesystem::path& path, RowSink& sink, double limit_s,
-                  Clock::time_point& deadline) {
+void step_through(sqlite3* db, sqlite3_stmt* statement, const std::filesystem::path& path, RowSink& sink,
+                  double limit_s, Clock::time_point& deadline) {
     const int count = sqlite3_column_count(statement);
     std::vector<std::string> names;
-    for (int i = 0; i < count; ++i) names.emplace_back(sqlite3_column_name(statement, i));
+    for (int i = 0; i < count; ++i)
+        names.emplace_back(sqlite3_column_name(statement, i));
     std::vector<Cell> cells(static_cast<std::size_t>(count));
     int code = sqlite3_step(statement);  // before the header: a query that fails prints nothing
     if (code == SQLITE_ROW || code == SQLITE_DONE) sink.columns(names);
     for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
-        for (int i = 0; i < count; ++i) cells[static_cast<std::size_t>(i)] = cell_of(statement, i);
+        for (int i = 0; i < count; ++i)
+            cells[static_cast<std::size_t>(i)] = cell_of(statement, i);
         const Pause pause(deadline);
         if (!sink.row(cells)) return;
     }
@@ -154,15 +163,17 @@ void run_query(const std::filesystem::path& database, const std::string& sql, st
                RowSink& sink, double limit_s) {
     SQLite::Database connection = open_for_reading(database);
     sqlite3* db = connection.getHandle();
-    sqlite3_create_function(db, "samples", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, samples_function, nullptr, nullptr);
+    sqlite3_create_function(db, "samples", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, samples_function, nullptr,
+                            nullptr);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
     // Table-valued functions declare themselves on first use by a CREATE TABLE, which the authorizer would refuse.
-    (void)connection.tryExec("SELECT 1 FROM json_each('[]'), json_tree('[]'), pragma_table_info(''), pragma_table_xinfo(''), "
-                    "pragma_table_list, pragma_index_list(''), pragma_index_info(''), pragma_foreign_key_list('') LIMIT 0");
+    (void)connection.tryExec(
+        "SELECT 1 FROM json_each('[]'), json_tree('[]'), pragma_table_info(''), pragma_table_xinfo(''), "
+        "pragma_table_list, pragma_index_list(''), pragma_index_info(''), pragma_foreign_key_list('') LIMIT 0");
     sqlite3_set_authorizer(db, authorize, nullptr);
-    Clock::time_point deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                                    std::chrono::duration<double>(limit_s));
+    Clock::time_point deadline =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(limit_s));
     constexpr int kStepsBetweenLooks = 10'000;
     sqlite3_progress_handler(db, kStepsBetweenLooks, past_deadline, &deadline);
 
@@ -179,7 +190,8 @@ std::vector<std::string> iteration_columns(const std::filesystem::path& database
     return guarded(database, [&] {
         SQLite::Statement select(db, "SELECT name FROM pragma_table_info('iterations')");
         std::vector<std::string> names;
-        while (select.executeStep()) names.push_back(select.getColumn(0).getString());
+        while (select.executeStep())
+            names.push_back(select.getColumn(0).getString());
         return names;
     });
 }

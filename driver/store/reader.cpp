@@ -40,7 +40,8 @@ IterationText parse_iteration(const std::string& text) {
     }
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), parsed.iter);
     if (error != std::errc{} || end != number.data() + number.size() || parsed.iter < 1) {
-        throw InputError(fmt::format("'{}' names no iteration; write its number as in iters.tsv: 12, or STUDY:12", text));
+        throw InputError(
+            fmt::format("'{}' names no iteration; write its number as in iters.tsv: 12, or STUDY:12", text));
     }
     return parsed;
 }
@@ -51,7 +52,8 @@ std::string short_uid(const std::vector<ShardInfo>& shards, const std::string& u
         return std::count_if(shards.begin(), shards.end(), [&](const auto& s) { return s.uid.starts_with(prefix); });
     };
     std::size_t length = kShortUid;
-    while (length < uid.size() && matches(uid.substr(0, length)) > 1) ++length;
+    while (length < uid.size() && matches(uid.substr(0, length)) > 1)
+        ++length;
     return uid.substr(0, length);
 }
 
@@ -79,9 +81,10 @@ const ShardInfo& find_shard(const StudyInfo& study, const std::string& prefix, s
 
 std::vector<ShardInfo> read_shards(SQLite::Database& db, std::int64_t study_id) {
     // Numbers have no gap, so the largest is the count.
-    SQLite::Statement select(db, "SELECT uid, host, database, baseline, strategy, seed, space, measure, "
-                                 "(SELECT coalesce(max(iter), 0) FROM iteration i WHERE i.study_id = h.study_id AND "
-                                 "i.shard_id = h.id) FROM shard h WHERE study_id = ? ORDER BY uid");
+    SQLite::Statement select(db,
+                             "SELECT uid, host, database, baseline, strategy, seed, space, measure, "
+                             "(SELECT coalesce(max(iter), 0) FROM iteration i WHERE i.study_id = h.study_id AND "
+                             "i.shard_id = h.id) FROM shard h WHERE study_id = ? ORDER BY uid");
     select.bind(1, study_id);
     std::vector<ShardInfo> shards;
     while (select.executeStep()) {
@@ -117,22 +120,30 @@ std::string best_query(const BestRequest& request) {
     std::string column = "geomean_ms";
     // Each keep beat the one before it in alternation, which says more than scores taken minutes apart: the last wins.
     std::string condition =
-        request.robust ? "robust = 1 AND outcome = 'ok'"
-                       : "status = 'keep' AND w.iter = (SELECT max(k.iter) FROM iteration k WHERE k.study_id = s.id AND "
-                         "k.shard_id = w.shard_id AND k.environment_id = e.id AND k.status = 'keep')";
+        request.robust
+            ? "robust = 1 AND outcome = 'ok'"
+            : "status = 'keep' AND w.iter = (SELECT max(k.iter) FROM iteration k WHERE k.study_id = s.id AND "
+              "k.shard_id = w.shard_id AND k.environment_id = e.id AND k.status = 'keep')";
     if (request.family) {
         switch (*request.family) {
-            case Family::sliding_window: column = "window_ms"; break;
-            case Family::sliding_window_global: column = "global_ms"; break;
-            case Family::sliding_window_retrieval: column = "retrieval_ms"; break;
+            case Family::sliding_window:
+                column = "window_ms";
+                break;
+            case Family::sliding_window_global:
+                column = "global_ms";
+                break;
+            case Family::sliding_window_retrieval:
+                column = "retrieval_ms";
+                break;
         }
         condition = request.robust ? "robust = 1 AND outcome = 'ok'" : "outcome = 'ok'";
     }
-    return fmt::format("SELECT s.name, e.device_name, e.device_uuid, (SELECT w.id FROM iteration w WHERE w.study_id = s.id "
-                       "AND w.environment_id = e.id AND {0} AND w.{1} IS NOT NULL ORDER BY w.{1}, w.id LIMIT 1) AS winner "
-                       "FROM study s CROSS JOIN environment e WHERE ?1 IN ('', s.name) AND winner IS NOT NULL "
-                       "ORDER BY s.name, e.device_name, e.device_uuid",
-                       condition, column);
+    return fmt::format(
+        "SELECT s.name, e.device_name, e.device_uuid, (SELECT w.id FROM iteration w WHERE w.study_id = s.id "
+        "AND w.environment_id = e.id AND {0} AND w.{1} IS NOT NULL ORDER BY w.{1}, w.id LIMIT 1) AS winner "
+        "FROM study s CROSS JOIN environment e WHERE ?1 IN ('', s.name) AND winner IS NOT NULL "
+        "ORDER BY s.name, e.device_name, e.device_uuid",
+        condition, column);
 }
 
 std::optional<double> deciding_time(const BestRequest& request, const IterationRow& row) {
@@ -152,7 +163,8 @@ struct Reader::Impl {
     std::vector<std::string> study_names() {
         std::vector<std::string> names;
         SQLite::Statement select(db, "SELECT name FROM study ORDER BY name");
-        while (select.executeStep()) names.push_back(select.getColumn(0).getString());
+        while (select.executeStep())
+            names.push_back(select.getColumn(0).getString());
         return names;
     }
 
@@ -198,7 +210,8 @@ std::vector<StudyInfo> Reader::studies() const {
     return guarded(path(), [&] {
         std::vector<StudyInfo> studies;
         SQLite::Statement select(impl_->db, fmt::format("{} ORDER BY name", kSelectStudy));
-        while (select.executeStep()) studies.push_back(read_study(impl_->db, select));
+        while (select.executeStep())
+            studies.push_back(read_study(impl_->db, select));
         return studies;
     });
 }
@@ -210,14 +223,16 @@ StudyInfo Reader::study(const std::string& name) const {
 void Reader::each_iteration(const std::string& study, const std::function<void(const IterationRow&)>& use) const {
     guarded(path(), [&] {
         // Shard by shard, which is the order of the index: nothing is sorted.
-        SQLite::Statement shards(impl_->db, "SELECT h.study_id, h.id FROM shard h JOIN study s ON s.id = h.study_id WHERE "
-                                            "s.name = ? ORDER BY h.uid");
+        SQLite::Statement shards(impl_->db,
+                                 "SELECT h.study_id, h.id FROM shard h JOIN study s ON s.id = h.study_id WHERE "
+                                 "s.name = ? ORDER BY h.uid");
         SQLite::Statement select(impl_->db, row_query("WHERE i.study_id = ? AND i.shard_id = ? ORDER BY i.iter"));
         shards.bind(1, impl_->require_study(study));
         while (shards.executeStep()) {
             select.reset();
             SQLite::bind(select, shards.getColumn(0).getInt64(), shards.getColumn(1).getInt64());
-            while (select.executeStep()) use(row_of(select));
+            while (select.executeStep())
+                use(row_of(select));
         }
     });
 }
@@ -234,9 +249,9 @@ IterationKey Reader::resolve(const std::string& text, const std::string& default
         const StudyInfo study = impl_->study(parsed.study.empty() ? default_study : parsed.study);
         const ShardInfo& shard = find_shard(study, parsed.shard, parsed.iter);
         if (parsed.iter > shard.iterations) {
-            throw InputError(fmt::format("study '{}' has no iteration {}; {}", study.name, parsed.iter,
-                                         shard.iterations == 0 ? "it has none yet"
-                                                               : fmt::format("it has 1 to {}", shard.iterations)));
+            throw InputError(fmt::format(
+                "study '{}' has no iteration {}; {}", study.name, parsed.iter,
+                shard.iterations == 0 ? "it has none yet" : fmt::format("it has 1 to {}", shard.iterations)));
         }
         return {study.name, shard.uid, parsed.iter};
     });
@@ -244,9 +259,10 @@ IterationKey Reader::resolve(const std::string& text, const std::string& default
 
 IterationDetail Reader::iteration(const IterationKey& key) const {
     return guarded(path(), [&] {
-        SQLite::Statement find(impl_->db, "SELECT i.id FROM study s JOIN shard h ON h.study_id = s.id JOIN iteration i ON "
-                                          "i.study_id = s.id AND i.shard_id = h.id WHERE s.name = ? AND h.uid = ? AND "
-                                          "i.iter = ?");
+        SQLite::Statement find(impl_->db,
+                               "SELECT i.id FROM study s JOIN shard h ON h.study_id = s.id JOIN iteration i ON "
+                               "i.study_id = s.id AND i.shard_id = h.id WHERE s.name = ? AND h.uid = ? AND "
+                               "i.iter = ?");
         SQLite::bind(find, key.study, key.shard, key.iter);
         if (!find.executeStep()) {
             throw InputError(fmt::format("study '{}' has no iteration {}", key.study, key.iter));
@@ -263,7 +279,8 @@ std::string Reader::short_name(const IterationKey& key) const {
         if (study.shards.size() > 1) {
             return fmt::format("{}@{}:{}", key.study, short_uid(study.shards, key.shard), key.iter);
         }
-        return impl_->study_names().size() > 1 ? fmt::format("{}:{}", key.study, key.iter) : fmt::format("{}", key.iter);
+        return impl_->study_names().size() > 1 ? fmt::format("{}:{}", key.study, key.iter)
+                                               : fmt::format("{}", key.iter);
     });
 }
 

@@ -32,7 +32,8 @@ struct ShardInfo {
     std::string baseline;
     std::string strategy;
     std::uint64_t seed = 0;
-    std::string space_json;    ///< {"parameters": [{name, values, default, meaning}], "constraints": [{require, because}]}
+    std::string
+        space_json;  ///< {"parameters": [{name, values, default, meaning}], "constraints": [{require, because}]}
     std::string measure_json;  ///< MeasureSettings by field name
     std::int64_t iterations = 0;
 };

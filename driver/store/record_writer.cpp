@@ -13,31 +13,40 @@ namespace attune {
 namespace {
 
 constexpr std::string_view kInsertIteration =
-    "INSERT INTO iteration (study_id, shard_id, iter, environment_id, edition_id, status, outcome, geomean_ms, delta_ms, "
+    "INSERT INTO iteration (study_id, shard_id, iter, environment_id, edition_id, status, outcome, geomean_ms, "
+    "delta_ms, "
     "window_ms, global_ms, retrieval_ms, bound_ms, robust, registers, shared_bytes, spill_bytes, performance_warning, "
     "compile_s, device_s, finished_us, strategy, params, description) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "
+    "?24)";
 
 constexpr std::string_view kInsertDetail =
-    "INSERT INTO iteration_detail (iteration_id, source_id, build_id, log_id, diagnostics_id, from_cache, incumbent_iter, "
-    "ratio, ratio_low, ratio_high, pairs, sm_clock_mhz, memory_clock_mhz, temperature_c, throttle_reasons, source_sha256, "
+    "INSERT INTO iteration_detail (iteration_id, source_id, build_id, log_id, diagnostics_id, from_cache, "
+    "incumbent_iter, "
+    "ratio, ratio_low, ratio_high, pairs, sm_clock_mhz, memory_clock_mhz, temperature_c, throttle_reasons, "
+    "source_sha256, "
     "reproduce, tune_header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 std::string insert_with_check(std::string_view table, std::string_view keys, int key_count, std::string_view rest = {},
                               int rest_count = 0) {
     std::string marks = "?";
-    for (int i = 1; i < key_count + sql::kCheckColumnCount + rest_count; ++i) marks += ", ?";
+    for (int i = 1; i < key_count + sql::kCheckColumnCount + rest_count; ++i)
+        marks += ", ?";
     return fmt::format("INSERT INTO {} ({}, {}{}) VALUES ({})", table, keys, sql::kCheckColumns, rest, marks);
 }
 
 /// Cuts out the middle of a text that exceeds the bound, never inside a UTF-8 sequence.
 std::string bounded(const std::string& text) {
     if (text.size() <= kMaxLogBytes) return text;
-    const auto starts_character = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U; };
+    const auto starts_character = [&](std::size_t at) {
+        return (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
+    };
     std::size_t head = kMaxLogBytes * 3 / 4;  // the first errors explain the rest
-    while (head > 0 && !starts_character(head)) --head;
+    while (head > 0 && !starts_character(head))
+        --head;
     std::size_t tail = text.size() - kMaxLogBytes / 4;
-    while (tail < text.size() && !starts_character(tail)) ++tail;
+    while (tail < text.size() && !starts_character(tail))
+        ++tail;
     return fmt::format("{}\n[… {} bytes left out …]\n{}", text.substr(0, head), tail - head, text.substr(tail));
 }
 
@@ -95,7 +104,8 @@ std::string one_line(std::string_view text) {
     for (char& letter : line) {
         if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f) letter = ' ';
     }
-    while (!line.empty() && line.back() == ' ') line.pop_back();
+    while (!line.empty() && line.back() == ' ')
+        line.pop_back();
     line.erase(0, line.find_first_not_of(' ') == std::string::npos ? line.size() : line.find_first_not_of(' '));
     return line;
 }
@@ -105,8 +115,9 @@ RecordWriter::RecordWriter(SQLite::Database& db, std::map<std::string, int> case
       case_positions_(std::move(case_positions)),
       iteration_(db, std::string(kInsertIteration)),
       detail_(db, std::string(kInsertDetail)),
-      kernel_(db, "INSERT INTO kernel (iteration_id, position, entry, registers, shared_bytes, spill_store_bytes, "
-                  "spill_load_bytes, stack_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
+      kernel_(db,
+              "INSERT INTO kernel (iteration_id, position, entry, registers, shared_bytes, spill_store_bytes, "
+              "spill_load_bytes, stack_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
       case_(db, insert_with_check("case_result", "iteration_id, position", 2,
                                   ", cold_median_ms, warm_median_ms, throttled, cold_ms, warm_ms", 5)),
       stress_(db, insert_with_check("stress_result", "iteration_id, position, stress", 3)),
@@ -115,10 +126,13 @@ RecordWriter::RecordWriter(SQLite::Database& db, std::map<std::string, int> case
       find_source_(db, "SELECT id FROM source WHERE sha256 = ?1"),
       add_source_(db, "INSERT INTO source (sha256) VALUES (?1)"),
       add_source_file_(db, "INSERT INTO source_file (source_id, name, content_id) VALUES (?1, ?2, ?3)"),
-      find_environment_(db, "SELECT id FROM environment WHERE device_uuid = ?1 AND device_name = ?2 AND driver_version = ?3 "
-                            "AND compiler = ?4 AND host = ?5 AND attune_version = ?6"),
-      add_environment_(db, "INSERT INTO environment (device_uuid, device_name, driver_version, compiler, host, "
-                           "attune_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
+      find_environment_(
+          db,
+          "SELECT id FROM environment WHERE device_uuid = ?1 AND device_name = ?2 AND driver_version = ?3 "
+          "AND compiler = ?4 AND host = ?5 AND attune_version = ?6"),
+      add_environment_(db,
+                       "INSERT INTO environment (device_uuid, device_name, driver_version, compiler, host, "
+                       "attune_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
       find_edition_(db, "SELECT id FROM edition WHERE template_hash = ?1"),
       add_edition_(db, "INSERT INTO edition (template_hash) VALUES (?1)"),
       find_build_(db, "SELECT id FROM build WHERE compiler = ?1 AND options = ?2"),
@@ -165,7 +179,8 @@ std::int64_t RecordWriter::insert_iteration(const IterationRecord& record, const
     return db_.getLastInsertRowid();
 }
 
-void RecordWriter::insert_detail(std::int64_t id, const IterationRecord& record, const std::vector<SourceFile>& sources) {
+void RecordWriter::insert_detail(std::int64_t id, const IterationRecord& record,
+                                 const std::vector<SourceFile>& sources) {
     const EnvironmentFacts& environment = record.environment;
     auto& to = detail_;
     to.reset();
@@ -192,7 +207,8 @@ void RecordWriter::insert_detail(std::int64_t id, const IterationRecord& record,
     if (environment.temperature_c > 0) to.bind(14, environment.temperature_c);
     if (!environment.throttle_reasons.empty()) to.bind(15, environment.throttle_reasons);
     to.bind(17, record.reproduce);
-    const auto own = std::find_if(sources.begin(), sources.end(), [](const auto& file) { return file.name == kTuneHeader; });
+    const auto own =
+        std::find_if(sources.begin(), sources.end(), [](const auto& file) { return file.name == kTuneHeader; });
     if (own != sources.end()) to.bind(18, own->text);
     to.exec();
 }
@@ -240,14 +256,16 @@ void RecordWriter::insert_stresses(std::int64_t id, const IterationRecord& recor
 }
 
 std::int64_t RecordWriter::environment_id(const EnvironmentFacts& facts) {
-    return find_or_add(db_, find_environment_, add_environment_, [&](SQLite::Statement& statement) {
-               statement.bind(1, facts.device_uuid);
-               statement.bind(2, facts.device_name);
-               statement.bind(3, facts.driver_version);
-               statement.bind(4, facts.compiler);
-               statement.bind(5, facts.host);
-               statement.bind(6, facts.attune_version);
-           }).id;
+    return find_or_add(db_, find_environment_, add_environment_,
+                       [&](SQLite::Statement& statement) {
+                           statement.bind(1, facts.device_uuid);
+                           statement.bind(2, facts.device_name);
+                           statement.bind(3, facts.driver_version);
+                           statement.bind(4, facts.compiler);
+                           statement.bind(5, facts.host);
+                           statement.bind(6, facts.attune_version);
+                       })
+        .id;
 }
 
 std::optional<std::int64_t> RecordWriter::edition_id(const std::string& template_hash) {
@@ -257,10 +275,12 @@ std::optional<std::int64_t> RecordWriter::edition_id(const std::string& template
 }
 
 std::int64_t RecordWriter::build_id(const Artifact& artifact) {
-    return find_or_add(db_, find_build_, add_build_, [&](SQLite::Statement& statement) {
-               statement.bind(1, artifact.compiler);
-               statement.bind(2, artifact.options);
-           }).id;
+    return find_or_add(db_, find_build_, add_build_,
+                       [&](SQLite::Statement& statement) {
+                           statement.bind(1, artifact.compiler);
+                           statement.bind(2, artifact.options);
+                       })
+        .id;
 }
 
 std::int64_t RecordWriter::content_id(const std::string& text) {

@@ -8,8 +8,10 @@
 namespace attune {
 
 std::string row_query(const std::string& tail) {
-    return "SELECT i.id, i.iter, i.params, t.template_hash, i.status, i.outcome, i.description, i.geomean_ms, i.delta_ms, "
-           "i.window_ms, i.global_ms, i.retrieval_ms, i.bound_ms, i.robust, i.registers, i.shared_bytes, i.spill_bytes, "
+    return "SELECT i.id, i.iter, i.params, t.template_hash, i.status, i.outcome, i.description, i.geomean_ms, "
+           "i.delta_ms, "
+           "i.window_ms, i.global_ms, i.retrieval_ms, i.bound_ms, i.robust, i.registers, i.shared_bytes, "
+           "i.spill_bytes, "
            "i.performance_warning, i.compile_s + i.device_s, e.device_uuid, h.uid, i.finished_us "
            "FROM iteration i "
            "JOIN environment e ON e.id = i.environment_id JOIN shard h ON h.id = i.shard_id "
@@ -29,7 +31,8 @@ IterationRow row_of(SQLite::Statement& statement) {
     row.description = next().getString();
     row.geomean_ms = sql::optional_real(next());
     row.delta_ms = sql::optional_real(next());
-    for (auto& family_ms : row.family_ms) family_ms = sql::optional_real(next());
+    for (auto& family_ms : row.family_ms)
+        family_ms = sql::optional_real(next());
     row.bound_ms = sql::optional_real(next());
     if (const auto robust = next(); !robust.isNull()) row.robust = robust.getInt() != 0;
     row.registers = sql::count_or_unknown(next());
@@ -49,12 +52,15 @@ std::int64_t row_id(SQLite::Statement& statement) {
 
 std::vector<SourceFile> read_sources(SQLite::Database& db, std::int64_t iteration_id) {
     std::vector<SourceFile> files;
-    SQLite::Statement shared(db, "SELECT f.name, t.body FROM iteration_detail d JOIN source_file f ON f.source_id = "
-                                 "d.source_id JOIN content t ON t.id = f.content_id WHERE d.iteration_id = ?");
+    SQLite::Statement shared(db,
+                             "SELECT f.name, t.body FROM iteration_detail d JOIN source_file f ON f.source_id = "
+                             "d.source_id JOIN content t ON t.id = f.content_id WHERE d.iteration_id = ?");
     shared.bind(1, iteration_id);
-    while (shared.executeStep()) files.push_back({shared.getColumn(0).getString(), shared.getColumn(1).getString()});
+    while (shared.executeStep())
+        files.push_back({shared.getColumn(0).getString(), shared.getColumn(1).getString()});
 
-    SQLite::Statement own(db, "SELECT tune_header FROM iteration_detail WHERE iteration_id = ? AND tune_header IS NOT NULL");
+    SQLite::Statement own(
+        db, "SELECT tune_header FROM iteration_detail WHERE iteration_id = ? AND tune_header IS NOT NULL");
     own.bind(1, iteration_id);
     if (own.executeStep()) files.push_back({kTuneHeader, own.getColumn(0).getString()});
     std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -62,9 +68,10 @@ std::vector<SourceFile> read_sources(SQLite::Database& db, std::int64_t iteratio
 }
 
 std::vector<CaseSpec> read_cases(SQLite::Database& db, std::int64_t study_id) {
-    SQLite::Statement select(db, "SELECT case_id, family, batch_size, num_heads, t_max, window_blocks, global_blocks, "
-                                 "retrieval_blocks, retrieval_local_bias, seq_len_min_ratio, seed, profile FROM suite_case "
-                                 "WHERE study_id = ? ORDER BY position");
+    SQLite::Statement select(db,
+                             "SELECT case_id, family, batch_size, num_heads, t_max, window_blocks, global_blocks, "
+                             "retrieval_blocks, retrieval_local_bias, seq_len_min_ratio, seed, profile FROM suite_case "
+                             "WHERE study_id = ? ORDER BY position");
     select.bind(1, study_id);
     std::vector<CaseSpec> cases;
     while (select.executeStep()) {

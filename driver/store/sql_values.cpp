@@ -24,7 +24,8 @@ auto named(const Values& values, std::string_view name) {
     for (const auto value : values) {
         if (to_string(value) == name) return value;
     }
-    throw EnvironmentError(fmt::format("the database names '{}', which this program does not know; update attune", name));
+    throw EnvironmentError(
+        fmt::format("the database names '{}', which this program does not know; update attune", name));
 }
 
 }  // namespace
@@ -45,7 +46,8 @@ std::vector<unsigned char> bytes_of_hex(std::string_view hex) {
 std::string hex_of_bytes(const SQLite::Column& column) {
     const auto* bytes = static_cast<const unsigned char*>(column.getBlob());
     std::string hex;
-    for (int i = 0; i < column.getBytes(); ++i) hex += fmt::format("{:02x}", bytes[i]);
+    for (int i = 0; i < column.getBytes(); ++i)
+        hex += fmt::format("{:02x}", bytes[i]);
     return hex;
 }
 
@@ -65,7 +67,8 @@ std::vector<float> samples_of(const SQLite::Column& column) {
 
 void bind_check(SQLite::Statement& statement, int first, const CheckReport* check) {
     if (check == nullptr) {
-        for (int i = 0; i < kCheckColumnCount; ++i) statement.bind(first + i);
+        for (int i = 0; i < kCheckColumnCount; ++i)
+            statement.bind(first + i);
         return;
     }
     statement.bind(first, check->passed ? 1 : 0);

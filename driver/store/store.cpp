@@ -23,7 +23,8 @@ std::int64_t now_us() {
 
 std::map<std::string, int> positions_of(const Suite& suite) {
     std::map<std::string, int> positions;
-    for (std::size_t i = 0; i < suite.cases.size(); ++i) positions.emplace(suite.cases[i].case_id, static_cast<int>(i));
+    for (std::size_t i = 0; i < suite.cases.size(); ++i)
+        positions.emplace(suite.cases[i].case_id, static_cast<int>(i));
     return positions;
 }
 
@@ -40,15 +41,18 @@ std::filesystem::path make_study_folder(const std::filesystem::path& database, c
 
 /// What exists while a study is open; the lock first, so that it is let go of last.
 struct OpenStudy {
-    OpenStudy(SQLite::Database& db, StudyLock held, StudyIds study_ids, const Suite& suite, std::filesystem::path tsv_path)
+    OpenStudy(SQLite::Database& db, StudyLock held, StudyIds study_ids, const Suite& suite,
+              std::filesystem::path tsv_path)
         : lock(std::move(held)),
           ids(study_ids),
           tsv(std::move(tsv_path)),
           writer(db, positions_of(suite)),
           next_iter(db, "SELECT coalesce(max(iter), 0) + 1 FROM iteration WHERE study_id = ? AND shard_id = ?"),
-          begin(db, "INSERT INTO intent (shard_id, params, boot_id, is_open, attempts, opened_us) VALUES (?, ?, ?, 1, 1, ?) "
-                    "ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, is_open = 1, attempts = attempts + 1, "
-                    "opened_us = excluded.opened_us"),
+          begin(
+              db,
+              "INSERT INTO intent (shard_id, params, boot_id, is_open, attempts, opened_us) VALUES (?, ?, ?, 1, 1, ?) "
+              "ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, is_open = 1, attempts = attempts + 1, "
+              "opened_us = excluded.opened_us"),
           abandon(db, "UPDATE intent SET is_open = 0 WHERE shard_id = ? AND params = ?"),
           close(db, "DELETE FROM intent WHERE shard_id = ? AND params = ?"),
           fresh_draw(db, "UPDATE shard SET next_draw = next_draw + 1 WHERE id = ? RETURNING next_draw - 1") {}
@@ -87,7 +91,8 @@ struct Store::Impl {
     void each_row(const std::function<void(const IterationRow&)>& use) {
         SQLite::Statement select(db, row_query("WHERE i.study_id = ? AND i.shard_id = ? ORDER BY i.iter"));
         SQLite::bind(select, open().ids.study_id, open().ids.shard_id);
-        while (select.executeStep()) use(row_of(select));
+        while (select.executeStep())
+            use(row_of(select));
     }
 
     void sync_tsv() {
@@ -138,7 +143,8 @@ std::vector<IterationRow> Store::iterations() const {
 
 std::optional<IterationRow> Store::incumbent() const {
     return guarded(impl_->path, [&] {
-        return impl_->one_row("WHERE i.study_id = ? AND i.shard_id = ? AND i.status = 'keep' ORDER BY i.iter DESC LIMIT 1");
+        return impl_->one_row(
+            "WHERE i.study_id = ? AND i.shard_id = ? AND i.status = 'keep' ORDER BY i.iter DESC LIMIT 1");
     });
 }
 
@@ -158,13 +164,14 @@ void Store::begin(const std::string& params, const std::string& boot_id) {
 
 std::vector<OpenIntent> Store::open_intents() const {
     return guarded(impl_->path, [&] {
-        SQLite::Statement select(impl_->db, "SELECT params, boot_id, attempts FROM intent WHERE shard_id = ? AND is_open = 1 "
-                                            "ORDER BY opened_us, params");
+        SQLite::Statement select(impl_->db,
+                                 "SELECT params, boot_id, attempts FROM intent WHERE shard_id = ? AND is_open = 1 "
+                                 "ORDER BY opened_us, params");
         select.bind(1, impl_->open().ids.shard_id);
         std::vector<OpenIntent> intents;
         while (select.executeStep()) {
-            intents.push_back({select.getColumn(0).getString(), select.getColumn(1).getString(),
-                               select.getColumn(2).getInt()});
+            intents.push_back(
+                {select.getColumn(0).getString(), select.getColumn(1).getString(), select.getColumn(2).getInt()});
         }
         return intents;
     });

@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "core/outcome.h"
 #include "core/kernel_template.h"
+#include "core/outcome.h"
 #include "core/record.h"
 #include "core/study.h"
 

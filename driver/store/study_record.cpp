@@ -22,8 +22,10 @@ using Json = nlohmann::ordered_json;
 
 std::string_view device_name(DeviceKind kind) {
     switch (kind) {
-        case DeviceKind::cuda: return "cuda";
-        case DeviceKind::cpu: return "cpu";
+        case DeviceKind::cuda:
+            return "cuda";
+        case DeviceKind::cpu:
+            return "cpu";
     }
     return "?";
 }
@@ -35,7 +37,8 @@ std::int64_t bits_of(std::uint64_t value) {
 std::string random_uid() {
     std::uint64_t value = 0;
     if (::getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) {
-        throw EnvironmentError("the kernel gives no random numbers (getrandom failed); check the sandbox's system calls");
+        throw EnvironmentError(
+            "the kernel gives no random numbers (getrandom failed); check the sandbox's system calls");
     }
     return fmt::format("{:016x}", value);
 }
@@ -44,7 +47,8 @@ std::string space_json(const Study& study, const KernelTemplate& tmpl) {
     Json space{{"parameters", Json::array()}, {"constraints", Json::array()}};
     for (const Parameter& parameter : tmpl.parameters()) {
         Json values = Json::array();
-        for (std::size_t i = 0; i < parameter.values.size(); ++i) values.push_back(parameter.text(i));
+        for (std::size_t i = 0; i < parameter.values.size(); ++i)
+            values.push_back(parameter.text(i));
         space["parameters"].push_back({{"name", parameter.name},
                                        {"values", values},
                                        {"default", parameter.text(parameter.default_choice)},
@@ -86,7 +90,8 @@ void insert_cases(SQLite::Database& db, std::int64_t study_id, const std::vector
 }
 
 std::int64_t create_study(SQLite::Database& db, const Study& study, const KernelTemplate& tmpl, std::int64_t now_us) {
-    SQLite::Statement insert(db, "INSERT INTO study (name, template, device, suite, created_us) VALUES (?, ?, ?, ?, ?)");
+    SQLite::Statement insert(db,
+                             "INSERT INTO study (name, template, device, suite, created_us) VALUES (?, ?, ?, ?, ?)");
     SQLite::bind(insert, study.name, study.template_name, std::string(device_name(tmpl.device())), study.suite.name,
                  now_us);
     insert.exec();
@@ -101,8 +106,9 @@ void require_same(SQLite::Database& db, const std::filesystem::path& path, std::
     select.bind(1, study_id);
     select.executeStep();
     const auto refuse = [&](const std::string& difference) {
-        throw InputError(fmt::format("study '{}' in {} {}; give the changed study another name, or another file with --db",
-                                     study.name, path.string(), difference));
+        throw InputError(
+            fmt::format("study '{}' in {} {}; give the changed study another name, or another file with --db",
+                        study.name, path.string(), difference));
     };
     const std::string stored_template = select.getColumn(0).getString();
     const std::string stored_device = select.getColumn(1).getString();
@@ -121,24 +127,26 @@ void require_same(SQLite::Database& db, const std::filesystem::path& path, std::
 
 std::int64_t create_shard(SQLite::Database& db, const std::filesystem::path& path, std::int64_t study_id,
                           std::int64_t now_us) {
-    SQLite::Statement insert(db, "INSERT INTO shard (study_id, uid, host, database, baseline, strategy, seed, space, "
-                                 "measure, next_draw, created_us) VALUES (?, ?, ?, ?, '', '', 0, '', '', ?, ?)");
+    SQLite::Statement insert(db,
+                             "INSERT INTO shard (study_id, uid, host, database, baseline, strategy, seed, space, "
+                             "measure, next_draw, created_us) VALUES (?, ?, ?, ?, '', '', 0, '', '', ?, ?)");
     SQLite::bind(insert, study_id, random_uid(), host_name(), path.filename().string(),
                  static_cast<std::int64_t>(kFirstFreshDraw), now_us);
     insert.exec();
     return db.getLastInsertRowid();
 }
 
-std::int64_t shard_of(SQLite::Database& db, const std::filesystem::path& path, std::int64_t study_id, const Study& study,
-                      std::int64_t now_us) {
+std::int64_t shard_of(SQLite::Database& db, const std::filesystem::path& path, std::int64_t study_id,
+                      const Study& study, std::int64_t now_us) {
     SQLite::Statement select(db, "SELECT id FROM shard WHERE study_id = ?");
     select.bind(1, study_id);
     if (!select.executeStep()) return create_shard(db, path, study_id, now_us);
     const std::int64_t id = select.getColumn(0).getInt64();
     if (select.executeStep()) {
-        throw InputError(fmt::format("{} holds several shards of study '{}', joined by `attune merge`; it is for reading: "
-                                     "tune into another file with --db and merge again",
-                                     path.string(), study.name));
+        throw InputError(
+            fmt::format("{} holds several shards of study '{}', joined by `attune merge`; it is for reading: "
+                        "tune into another file with --db and merge again",
+                        path.string(), study.name));
     }
     return id;
 }
@@ -146,7 +154,9 @@ std::int64_t shard_of(SQLite::Database& db, const std::filesystem::path& path, s
 }  // namespace
 
 void require_study_name(const std::string& name) {
-    const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
+    const auto allowed = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    };
     if (name.empty() || !std::all_of(name.begin(), name.end(), allowed)) {
         throw InputError(fmt::format("'{}' is no name of a study; use lower-case letters, digits, '-' and '_'", name));
     }
@@ -164,7 +174,8 @@ StudyIds find_or_create_study(SQLite::Database& db, const std::filesystem::path&
         ids.study_id = create_study(db, study, tmpl, now_us);
     }
     ids.shard_id = shard_of(db, path, ids.study_id, study, now_us);
-    SQLite::Statement note(db, "UPDATE shard SET baseline = ?, strategy = ?, seed = ?, space = ?, measure = ? WHERE id = ?");
+    SQLite::Statement note(
+        db, "UPDATE shard SET baseline = ?, strategy = ?, seed = ?, space = ?, measure = ? WHERE id = ?");
     SQLite::bind(note, study.baseline, study.strategy, bits_of(study.seed), space_json(study, tmpl),
                  measure_json(study.measure), ids.shard_id);
     note.exec();

@@ -29,7 +29,8 @@ struct Said {
     [[nodiscard]] std::vector<std::string> lines() const {
         std::vector<std::string> result;
         std::istringstream stream(out);
-        for (std::string line; std::getline(stream, line);) result.push_back(line);
+        for (std::string line; std::getline(stream, line);)
+            result.push_back(line);
         return result;
     }
 };
@@ -39,7 +40,8 @@ class RecordCommandsTest : public ::testing::Test {
     std::filesystem::path db() const { return folder.path() / "attune.db"; }
 
     /// Three studies' worth of typical rows: a baseline, a better one, a near miss, a compile error.
-    void fill(const std::string& name = "flagship", const std::string& uuid = "GPU-1", const std::string& file = "attune.db") {
+    void fill(const std::string& name = "flagship", const std::string& uuid = "GPU-1",
+              const std::string& file = "attune.db") {
         Store store(folder.path() / file);
         store.open_study(sample_study(name), sample_template());
         const auto finish = [&](IterationRecord record, int n) {
@@ -95,11 +97,12 @@ TEST_F(RecordCommandsTest, QueryGivesTsvIntoAPipe) {
     fill();
     const Said said = run({"query"});
     EXPECT_EQ(said.code, 0) << said.err;
-    EXPECT_THAT(said.lines(),
-                ElementsAre("iter\tstatus\toutcome\tgeomean_ms\tdelta_ms\tparams\tdescription",
-                            "1\tkeep\tok\t0.06\t-\ttile_n=32,stages=1,exp=native\tstages 0 to 1: more loads in flight",
-                            "2\tkeep\tok\t0.05\t-0.01\ttile_n=64,stages=1,exp=native\tstages 1 to 2: more loads in flight",
-                            StartsWith("3\tdiscard\tok\t0.051\t"), StartsWith("4\tcrash\tcompile_error\t-\t-\t")));
+    EXPECT_THAT(
+        said.lines(),
+        ElementsAre("iter\tstatus\toutcome\tgeomean_ms\tdelta_ms\tparams\tdescription",
+                    "1\tkeep\tok\t0.06\t-\ttile_n=32,stages=1,exp=native\tstages 0 to 1: more loads in flight",
+                    "2\tkeep\tok\t0.05\t-0.01\ttile_n=64,stages=1,exp=native\tstages 1 to 2: more loads in flight",
+                    StartsWith("3\tdiscard\tok\t0.051\t"), StartsWith("4\tcrash\tcompile_error\t-\t-\t")));
 }
 
 TEST_F(RecordCommandsTest, QueryFiltersSortsAndLimits) {
@@ -129,8 +132,9 @@ TEST_F(RecordCommandsTest, QueryOfSeveralStudiesNamesThem) {
     fill();
     fill("second");
     const Said all = run({"query", "--status", "keep"});
-    EXPECT_THAT(all.lines(), ElementsAre(StartsWith("study\titer\t"), StartsWith("flagship\t1\t"), StartsWith("flagship\t2\t"),
-                                         StartsWith("second\t1\t"), StartsWith("second\t2\t")));
+    EXPECT_THAT(all.lines(),
+                ElementsAre(StartsWith("study\titer\t"), StartsWith("flagship\t1\t"), StartsWith("flagship\t2\t"),
+                            StartsWith("second\t1\t"), StartsWith("second\t2\t")));
     EXPECT_EQ(run({"query", "--limit", "6"}).lines().size(), 7U) << "one limit over all studies";
     EXPECT_EQ(run({"query", "--study", "second"}).lines().size(), 5U);
     EXPECT_THAT(run({"query", "--study", "secnd"}).err, HasSubstr("did you mean 'second'"));
@@ -149,8 +153,10 @@ TEST_F(RecordCommandsTest, QueryFormats) {
     EXPECT_EQ(samples[0]["cold_ms"].size(), 50U);
     EXPECT_FLOAT_EQ(samples[0]["cold_ms"][0].get<float>(), 0.06F);
     EXPECT_EQ(run({"query", "--format", "csv", "--columns", "iter,params,delta_ms", "--where", "iter < 3"}).out,
-              "iter,params,delta_ms\r\n1,\"tile_n=32,stages=1,exp=native\",\r\n2,\"tile_n=64,stages=1,exp=native\",-0.01\r\n");
-    EXPECT_EQ(run({"query", "--format", "csv", "--sql", "SELECT 'say \"no\"' AS a"}).out, "a\r\n\"say \"\"no\"\"\"\r\n");
+              "iter,params,delta_ms\r\n1,\"tile_n=32,stages=1,exp=native\",\r\n2,\"tile_n=64,stages=1,exp=native\",-0."
+              "01\r\n");
+    EXPECT_EQ(run({"query", "--format", "csv", "--sql", "SELECT 'say \"no\"' AS a"}).out,
+              "a\r\n\"say \"\"no\"\"\"\r\n");
 }
 
 TEST_F(RecordCommandsTest, TablesFitTheTerminal) {
@@ -192,9 +198,9 @@ TEST_F(RecordCommandsTest, ShowTellsAnIterationInFull) {
     fill();
     const Said said = run({"show", "2"});
     EXPECT_EQ(said.code, 0) << said.err;
-    for (const char* expected : {"flagship iteration 2: keep (ok)", "tile_n=64,stages=1,exp=native", "0.050000 ms  delta -0.010000 ms",
-                                 "attention: 101 registers", "NVIDIA H200 (GPU-1)", "NVRTC 13.0", "kernel.cpp (20000 bytes)",
-                                 "attune restore 2 --to DIR", "passed"}) {
+    for (const char* expected : {"flagship iteration 2: keep (ok)", "tile_n=64,stages=1,exp=native",
+                                 "0.050000 ms  delta -0.010000 ms", "attention: 101 registers", "NVIDIA H200 (GPU-1)",
+                                 "NVRTC 13.0", "kernel.cpp (20000 bytes)", "attune restore 2 --to DIR", "passed"}) {
         EXPECT_THAT(said.out, HasSubstr(expected));
     }
     EXPECT_THAT(run({"show", "4"}).out, HasSubstr("kernel.cpp(3): error: no"));
@@ -268,7 +274,8 @@ TEST_F(RecordCommandsTest, RestoreBringsTheSourceBack) {
     const auto to = folder.path() / "out" / "deeper";
     const Said said = run({"restore", "3", "--to", to.string()});
     EXPECT_EQ(said.code, 0) << said.err;
-    for (const SourceFile& file : sample_sources(2)) EXPECT_EQ(read_text(to / file.name), file.text) << file.name;
+    for (const SourceFile& file : sample_sources(2))
+        EXPECT_EQ(read_text(to / file.name), file.text) << file.name;
     EXPECT_EQ(said.lines().size(), 4U);
     EXPECT_THAT(run({"restore", "2", "--to", to.string()}).err, HasSubstr("not empty"));
     EXPECT_EQ(read_text(to / "attune_tune.h"), sample_sources(2)[1].text) << "untouched";
@@ -310,7 +317,8 @@ TEST_F(RecordCommandsTest, MergeJoinsAndSaysWhatItDid) {
     const auto b = (folder.path() / "b.db").string();
     const Said said = run({"merge", a, b, "--into", db().string()});
     EXPECT_EQ(said.code, 0) << said.err;
-    EXPECT_THAT(said.lines(), ElementsAre(a + ": 4 iterations added, 0 already there", b + ": 4 iterations added, 0 already there"));
+    EXPECT_THAT(said.lines(),
+                ElementsAre(a + ": 4 iterations added, 0 already there", b + ": 4 iterations added, 0 already there"));
     EXPECT_THAT(said.err, HasSubstr("2 devices"));
     EXPECT_THAT(run({"merge", b, "--into", db().string()}).out, HasSubstr("0 iterations added, 4 already there"));
     const auto best = nlohmann::json::parse(run({"best", "--json"}).out);

@@ -18,7 +18,8 @@ std::string diff(const std::string& a, const std::string& b) {
 std::string patched(const std::string& before, const std::string& patch) {
     std::vector<std::string> lines;
     std::istringstream stream(before);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    for (std::string line; std::getline(stream, line);)
+        lines.push_back(line);
     std::string after;
     std::size_t at = 0;
     std::istringstream hunks(patch);
@@ -30,7 +31,8 @@ std::string patched(const std::string& before, const std::string& patch) {
             std::size_t start = std::stoul(line.substr(4));
             const std::string range = line.substr(4, line.find(' ', 4) - 4);
             if (!range.ends_with(",0")) --start;
-            while (at < start) after += lines[at++] + '\n';
+            while (at < start)
+                after += lines[at++] + '\n';
         } else if (line[0] == '+') {
             after += line.substr(1) + '\n';
         } else {
@@ -39,7 +41,8 @@ std::string patched(const std::string& before, const std::string& patch) {
             ++at;
         }
     }
-    while (at < lines.size()) after += lines[at++] + '\n';
+    while (at < lines.size())
+        after += lines[at++] + '\n';
     return after;
 }
 
@@ -61,7 +64,8 @@ TEST(UnifiedDiffTest, NearChangesShareAHunkAndFarOnesDoNot) {
     }
     const auto hunks = [](const std::string& text) {
         int count = 0;
-        for (auto at = text.find("\n@@"); at != std::string::npos; at = text.find("\n@@", at + 1)) ++count;
+        for (auto at = text.find("\n@@"); at != std::string::npos; at = text.find("\n@@", at + 1))
+            ++count;
         return count;
     };
     EXPECT_EQ(hunks(diff(before, near)), 1);
@@ -73,7 +77,8 @@ TEST(UnifiedDiffTest, RandomTextsAreRebuilt) {
     for (int round = 0; round < 500; ++round) {
         const auto text = [&](unsigned most) {
             std::string lines;
-            for (auto i = random() % most; i > 0; --i) lines += fmt::format("line {}\n", random() % 6);
+            for (auto i = random() % most; i > 0; --i)
+                lines += fmt::format("line {}\n", random() % 6);
             return lines;
         };
         const std::string a = text(40), b = text(40);
@@ -89,7 +94,8 @@ TEST(UnifiedDiffTest, HugeDifferencesStayRight) {
         a += fmt::format("old {}\n", i);
         b += fmt::format("new {}\n", i);
     }
-    EXPECT_EQ(patched("same\n" + a + "end\n", diff("same\n" + a + "end\n", "same\n" + b + "end\n")), "same\n" + b + "end\n");
+    EXPECT_EQ(patched("same\n" + a + "end\n", diff("same\n" + a + "end\n", "same\n" + b + "end\n")),
+              "same\n" + b + "end\n");
 }
 
 }  // namespace

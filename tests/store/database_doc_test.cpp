@@ -45,7 +45,8 @@ class Collect : public RowSink {
 
 class DatabaseDocTest : public ::testing::Test {
   protected:
-    /// Twelve correct variants where tile_n decides the score and stages do not, one of them within noise; two failures.
+    /// Twelve correct variants where tile_n decides the score and stages do not, one of them within noise; two
+    /// failures.
     void SetUp() override {
         Store store(db_path());
         store.open_study(sample_study(), sample_template());
@@ -102,14 +103,16 @@ TEST_F(DatabaseDocTest, EveryColumnOfEveryViewIsDocumented) {
     const auto words = [&] {
         std::set<std::string> found;
         const std::regex word("[a-z0-9_]+");
-        for (std::sregex_iterator it(text.begin(), text.end(), word), end; it != end; ++it) found.insert(it->str());
+        for (std::sregex_iterator it(text.begin(), text.end(), word), end; it != end; ++it)
+            found.insert(it->str());
         return found;
     }();
     for (const char* view : {"iterations", "best", "cases", "stresses", "kernels", "params", "sources"}) {
         Collect collect;
         run_query(db_path(), fmt::format("SELECT * FROM {} LIMIT 0", view), {}, collect);
         EXPECT_THAT(collect.header, Not(IsEmpty()));
-        for (const std::string& column : collect.header) EXPECT_TRUE(words.contains(column)) << view << '.' << column;
+        for (const std::string& column : collect.header)
+            EXPECT_TRUE(words.contains(column)) << view << '.' << column;
     }
 }
 

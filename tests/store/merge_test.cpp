@@ -47,8 +47,10 @@ class MergeTest : public ::testing::Test {
         for (const std::string table :
              {"iterations", "cases", "stresses", "kernels", "sources", "params", "best", "study", "shard", "suite_case",
               "environment", "build", "edition", "content", "source"}) {
-            SQLite::Statement names(db, fmt::format("SELECT group_concat(name) FROM pragma_table_info('{}') WHERE name NOT IN "
-                                                    "('id', 'study_id')", table));
+            SQLite::Statement names(
+                db, fmt::format("SELECT group_concat(name) FROM pragma_table_info('{}') WHERE name NOT IN "
+                                "('id', 'study_id')",
+                                table));
             names.executeStep();
             const std::string columns = names.getColumn(0).getString();
             SQLite::Statement select(db, fmt::format("SELECT {} FROM {} ORDER BY {}", columns, table, columns));
@@ -143,7 +145,8 @@ TEST_F(MergeTest, CopiesTunedApartAreAConflictAndNothingIsWritten) {
     fill("a.db", 10, 12);
     fill("b.db", 20, 25);
     const std::string said = message_of<InputError>([&] { (void)merge_databases(Paths{a, at("b.db")}, at("all.db")); });
-    EXPECT_THAT(said, AllOf(HasSubstr("from iteration 11 on"), HasSubstr("'flagship'"), HasSubstr("both copies were tuned")));
+    EXPECT_THAT(said,
+                AllOf(HasSubstr("from iteration 11 on"), HasSubstr("'flagship'"), HasSubstr("both copies were tuned")));
     EXPECT_FALSE(std::filesystem::exists(at("all.db")));
     (void)merge_databases(Paths{a}, at("all.db"));
     const std::string before = content(at("all.db"));
@@ -161,17 +164,23 @@ TEST_F(MergeTest, StudiesThatDifferUnderOneNameAreAConflict) {
         study.template_name = "other";
         Store(at("c.db")).open_study(study, tmpl);
     }
-    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths{a, at("b.db")}, at("all.db")); }),
+    EXPECT_THAT(message_of<InputError>([&] {
+                    (void)merge_databases(Paths{a, at("b.db")}, at("all.db"));
+                }),
                 AllOf(HasSubstr("different cases"), HasSubstr("b.db"), HasSubstr("another name")));
-    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths{a, at("c.db")}, at("all.db")); }),
+    EXPECT_THAT(message_of<InputError>([&] {
+                    (void)merge_databases(Paths{a, at("c.db")}, at("all.db"));
+                }),
                 HasSubstr("different templates or devices"));
 }
 
 TEST_F(MergeTest, BadInputsAreNamed) {
     const auto a = fill("a.db", 0, 2);
-    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths{at("none.db")}, at("all.db")); }), HasSubstr("none.db"));
+    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths{at("none.db")}, at("all.db")); }),
+                HasSubstr("none.db"));
     EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths{a}, a); }), HasSubstr("leave it out"));
-    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths(11, a), at("all.db")); }), HasSubstr("10 at a time"));
+    EXPECT_THAT(message_of<InputError>([&] { (void)merge_databases(Paths(11, a), at("all.db")); }),
+                HasSubstr("10 at a time"));
     folder.write("text.db", "no database");
     EXPECT_THAT(message_of<EnvironmentError>([&] { (void)merge_databases(Paths{at("text.db")}, at("all.db")); }),
                 HasSubstr("text.db"));
@@ -181,7 +190,8 @@ TEST_F(MergeTest, BadInputsAreNamed) {
 TEST_F(MergeTest, ADamagedInputChangesNothing) {
     const auto a = fill("a.db", 0, 100);
     std::string bytes = read_text(a);
-    for (std::size_t i = bytes.size() / 2; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 13);
+    for (std::size_t i = bytes.size() / 2; i < bytes.size(); ++i)
+        bytes[i] = static_cast<char>(i * 13);
     folder.write("broken.db", bytes);
     EXPECT_THROW((void)merge_databases(Paths{a, at("broken.db")}, at("all.db")), EnvironmentError);
     EXPECT_FALSE(std::filesystem::exists(at("all.db")));
@@ -203,7 +213,8 @@ TEST_F(MergeTest, SeveralDevicesAreRemarked) {
     (void)merge_databases(Paths{fill("b.db", 0, 4, "flagship", "GPU-2")}, at("all.db"));
     const auto remarks = merge_remarks(at("all.db"));
     ASSERT_EQ(remarks.size(), 1U);
-    EXPECT_THAT(remarks[0], AllOf(HasSubstr("'flagship'"), HasSubstr("GPU-1"), HasSubstr("GPU-2"), HasSubstr("2 devices")));
+    EXPECT_THAT(remarks[0],
+                AllOf(HasSubstr("'flagship'"), HasSubstr("GPU-1"), HasSubstr("GPU-2"), HasSubstr("2 devices")));
 }
 
 TEST_F(MergeTest, AMergeKilledAtAnyInstantCanBeRepeated) {

@@ -24,7 +24,8 @@ class Collect : public RowSink {
     void columns(const std::vector<std::string>& names) override { header = names; }
     bool row(std::span<const Cell> cells) override {
         std::string line;
-        for (const Cell& cell : cells) line += (line.empty() ? "" : "|") + text_of(cell);
+        for (const Cell& cell : cells)
+            line += (line.empty() ? "" : "|") + text_of(cell);
         rows.push_back(line);
         return rows.size() < limit;
     }
@@ -45,7 +46,8 @@ class QueryTest : public ::testing::Test {
     void SetUp() override {
         Store store(db_path());
         store.open_study(sample_study(), sample_template());
-        for (int i = 0; i < 5; ++i) store.finish(sample_record(i, i == 2 ? Status::keep : Status::discard), sample_sources(i));
+        for (int i = 0; i < 5; ++i)
+            store.finish(sample_record(i, i == 2 ? Status::keep : Status::discard), sample_sources(i));
         store.finish(sample_crash(5), {});
     }
     std::filesystem::path db_path() const { return folder.path() / "attune.db"; }
@@ -69,12 +71,14 @@ TEST_F(QueryTest, ViewsAnswer) {
     EXPECT_THAT(ask("SELECT name, value FROM params WHERE iter = 6"),
                 ElementsAre("tile_n|128", "stages|2", "exp|native"));
     EXPECT_THAT(ask("SELECT entry, registers FROM kernels WHERE iter = 2"), ElementsAre("attention|101"));
-    EXPECT_THAT(ask("SELECT file, length(text) FROM sources WHERE iter = 1 ORDER BY file"),
-                ElementsAre("attune/attn_args.h|1500", fmt::format("attune_tune.h|{}", sample_sources(0)[1].text.size()),
-                            "kernel.cpp|20000", "template.json|3000"));
+    EXPECT_THAT(
+        ask("SELECT file, length(text) FROM sources WHERE iter = 1 ORDER BY file"),
+        ElementsAre("attune/attn_args.h|1500", fmt::format("attune_tune.h|{}", sample_sources(0)[1].text.size()),
+                    "kernel.cpp|20000", "template.json|3000"));
     EXPECT_THAT(ask("SELECT diagnostics FROM iterations WHERE iter = 6"), ElementsAre("kernel.cpp(3): error: no\n"));
     EXPECT_THAT(ask("SELECT source_hash FROM iterations WHERE iter = 1"), ElementsAre(sha256_hex("0")));
-    EXPECT_THAT(ask("SELECT substr(finished_at, 1, 2), length(finished_at) FROM iterations LIMIT 1"), ElementsAre("20|20"));
+    EXPECT_THAT(ask("SELECT substr(finished_at, 1, 2), length(finished_at) FROM iterations LIMIT 1"),
+                ElementsAre("20|20"));
 }
 
 TEST_F(QueryTest, RawSamplesAreReadableAsJson) {
@@ -99,15 +103,26 @@ TEST_F(QueryTest, ReadingInEveryFormIsAllowed) {
 TEST_F(QueryTest, WhateverIsNotReadingIsRefused) {
     const std::string before = read_text(db_path());
     const auto other = folder.path() / "other.db";
-    for (const std::string& sql :
-         {std::string("DELETE FROM iteration"), std::string("UPDATE study SET name = 'x'"), std::string("DROP TABLE study"),
-          std::string("INSERT INTO build VALUES (9, 'a', 'b')"), std::string("CREATE TABLE t (x)"),
-          std::string("CREATE TEMP TABLE t (x)"), fmt::format("ATTACH '{}' AS o", other.string()),
-          std::string("PRAGMA user_version = 7"), std::string("PRAGMA journal_mode = DELETE"),
-          std::string("PRAGMA writable_schema = 1"), std::string("PRAGMA query_only = 0"), std::string("VACUUM"),
-          fmt::format("VACUUM INTO '{}'", other.string()), std::string("SELECT load_extension('libm.so.6')"),
-          std::string("BEGIN"), std::string("REINDEX"), std::string("ANALYZE"), std::string("SAVEPOINT s"),
-          std::string("SELECT fts3_tokenizer('simple')"), std::string("SELECT * FROM pragma_journal_mode('DELETE')")}) {
+    for (const std::string& sql : {std::string("DELETE FROM iteration"),
+                                   std::string("UPDATE study SET name = 'x'"),
+                                   std::string("DROP TABLE study"),
+                                   std::string("INSERT INTO build VALUES (9, 'a', 'b')"),
+                                   std::string("CREATE TABLE t (x)"),
+                                   std::string("CREATE TEMP TABLE t (x)"),
+                                   fmt::format("ATTACH '{}' AS o", other.string()),
+                                   std::string("PRAGMA user_version = 7"),
+                                   std::string("PRAGMA journal_mode = DELETE"),
+                                   std::string("PRAGMA writable_schema = 1"),
+                                   std::string("PRAGMA query_only = 0"),
+                                   std::string("VACUUM"),
+                                   fmt::format("VACUUM INTO '{}'", other.string()),
+                                   std::string("SELECT load_extension('libm.so.6')"),
+                                   std::string("BEGIN"),
+                                   std::string("REINDEX"),
+                                   std::string("ANALYZE"),
+                                   std::string("SAVEPOINT s"),
+                                   std::string("SELECT fts3_tokenizer('simple')"),
+                                   std::string("SELECT * FROM pragma_journal_mode('DELETE')")}) {
         EXPECT_THAT(refused(sql), Not(HasSubstr("nothing thrown"))) << sql;
     }
     EXPECT_THAT(refused("SELECT 1; SELECT 2"), HasSubstr("more than one statement"));
@@ -143,7 +158,8 @@ TEST_F(QueryTest, TimeOfTheReceiverDoesNotCount) {
         }
     } slow;
     run_query(db_path(),
-              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) SELECT i FROM n", {}, slow, 0.25);
+              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) SELECT i FROM n", {},
+              slow, 0.25);
     EXPECT_EQ(slow.rows.size(), 40000U);
 }
 
@@ -155,11 +171,16 @@ TEST_F(QueryTest, AReceiverThatHasEnoughEndsTheQuery) {
 }
 
 TEST_F(QueryTest, TheUsualQuestionsWalkAnIndex) {
-    const auto plan = [&](const std::string& sql) { return fmt::format("{}", fmt::join(ask("EXPLAIN QUERY PLAN " + sql), "\n")); };
+    const auto plan = [&](const std::string& sql) {
+        return fmt::format("{}", fmt::join(ask("EXPLAIN QUERY PLAN " + sql), "\n"));
+    };
     for (const std::string& sql :
-         {std::string("SELECT iter, description FROM iterations WHERE study = 'flagship' AND shard = 'x' ORDER BY iter"),
-          std::string("SELECT iter, description FROM iterations WHERE study = 'flagship' ORDER BY geomean_ms ASC NULLS LAST"),
-          std::string("SELECT iter, description FROM iterations WHERE study = 'flagship' ORDER BY geomean_ms DESC NULLS LAST")}) {
+         {std::string(
+              "SELECT iter, description FROM iterations WHERE study = 'flagship' AND shard = 'x' ORDER BY iter"),
+          std::string(
+              "SELECT iter, description FROM iterations WHERE study = 'flagship' ORDER BY geomean_ms ASC NULLS LAST"),
+          std::string("SELECT iter, description FROM iterations WHERE study = 'flagship' ORDER BY geomean_ms DESC "
+                      "NULLS LAST")}) {
         EXPECT_THAT(plan(sql), AllOf(Not(HasSubstr("TEMP B-TREE")), Not(HasSubstr("SCAN i")))) << sql;
     }
     EXPECT_THAT(plan("SELECT * FROM best"), Not(HasSubstr("SCAN i\n")));

@@ -129,14 +129,16 @@ TEST_F(ReaderTest, StudiesDescribeThemselves) {
     EXPECT_EQ(studies[0].shards[0].baseline, "tile_n=64");
     EXPECT_EQ(studies[0].shards[0].seed, 7U);
     EXPECT_EQ(studies[0].shards[0].database, "attune.db");
-    EXPECT_THAT(studies[0].shards[0].space_json,
-                HasSubstr(R"({"name":"exp","values":["native","poly"],"default":"native","meaning":"how exp2 is computed"})"));
+    EXPECT_THAT(
+        studies[0].shards[0].space_json,
+        HasSubstr(R"({"name":"exp","values":["native","poly"],"default":"native","meaning":"how exp2 is computed"})"));
     EXPECT_THAT(studies[0].shards[0].measure_json, HasSubstr(R"("max_pairs":200)"));
 }
 
 TEST_F(ReaderTest, ResolvesIterationsAsPeopleNameThem) {
     auto store = open();
-    for (int i = 0; i < 3; ++i) store->finish(sample_record(i), {});
+    for (int i = 0; i < 3; ++i)
+        store->finish(sample_record(i), {});
     {
         const Reader reader(db_path());
         EXPECT_EQ(reader.resolve("3").iter, 3);
@@ -144,7 +146,8 @@ TEST_F(ReaderTest, ResolvesIterationsAsPeopleNameThem) {
         EXPECT_EQ(reader.short_name(reader.resolve("2")), "2");
         EXPECT_THAT(message_of<InputError>([&] { (void)reader.resolve("4"); }), HasSubstr("it has 1 to 3"));
         for (const std::string wrong : {"", "x", "0", "-1", "1.5", "1 ", "flagship:", ":", "99999999999999999999"}) {
-            EXPECT_THAT(message_of<InputError>([&] { (void)reader.resolve(wrong); }), HasSubstr("names no iteration")) << wrong;
+            EXPECT_THAT(message_of<InputError>([&] { (void)reader.resolve(wrong); }), HasSubstr("names no iteration"))
+                << wrong;
         }
     }
     open("second")->finish(sample_record(0), {});
@@ -168,7 +171,8 @@ TEST_F(ReaderTest, ADatabaseWithoutStudiesSaysSo) {
 
 TEST_F(ReaderTest, BestIsTheLowestKeptScorePerStudyAndDevice) {
     auto store = open();
-    const auto finish = [&](int n, Status status, double score, const std::string& uuid, const std::string& version = "0.1.0") {
+    const auto finish = [&](int n, Status status, double score, const std::string& uuid,
+                            const std::string& version = "0.1.0") {
         IterationRecord record = sample_record(n, status, score);
         record.environment.device_uuid = uuid;
         record.environment.attune_version = version;
@@ -230,7 +234,8 @@ TEST_F(ReaderTest, ReadsWhileAWriterWrites) {
 
 TEST_F(ReaderTest, CreatesNothing) {
     const auto path = folder.path() / "none" / "attune.db";
-    EXPECT_THAT(message_of<InputError>([&] { Reader reader(path); }), AllOf(HasSubstr(path.string()), HasSubstr("--db")));
+    EXPECT_THAT(message_of<InputError>([&] { Reader reader(path); }),
+                AllOf(HasSubstr(path.string()), HasSubstr("--db")));
     EXPECT_FALSE(std::filesystem::exists(path.parent_path()));
 }
 

@@ -22,8 +22,12 @@ inline KernelTemplate sample_template(const std::string& name = "blocks", Device
     spec.parameters = {{"tile_n", {32, 64, 128}, {}, 1, "keys a step"},
                        {"stages", {1, 2, 3, 4}, {}, 1, "tiles in flight"},
                        {"exp", {0, 1}, {"native", "poly"}, 0, "how exp2 is computed"}};
-    spec.kernels = {{"attention", {{{"1", "grid"}, {"1", "grid"}, {"1", "grid"}}}, {"1", "block"}, {"0", "shared"},
-                     {"1", "cluster"}, {"1", "when"}}};
+    spec.kernels = {{"attention",
+                     {{{"1", "grid"}, {"1", "grid"}, {"1", "grid"}}},
+                     {"1", "block"},
+                     {"0", "shared"},
+                     {"1", "cluster"},
+                     {"1", "when"}}};
     spec.workspace_bytes = {"0", "workspace"};
     spec.workspace_clear_bytes = {"0", "workspace"};
     spec.files = {{"kernel.cpp", "// a kernel\nint attention();\n"}, {"template.json", "{}\n"}};

@@ -55,7 +55,8 @@ class StoreEnvironmentTest : public ::testing::Test {
     void fill(const std::filesystem::path& path, int iterations = 1) {
         Store store(path);
         store.open_study(sample_study(), tmpl);
-        for (int i = 0; i < iterations; ++i) store.finish(sample_record(i), sample_sources(i));
+        for (int i = 0; i < iterations; ++i)
+            store.finish(sample_record(i), sample_sources(i));
     }
     std::string error_of_opening(const std::filesystem::path& path) {
         return message_of<EnvironmentError>([&] { Store store(path); });
@@ -77,7 +78,8 @@ TEST_F(StoreEnvironmentTest, ASecondWriterOfAStudyIsRefusedWithTheHoldersPid) {
             second.open_study(sample_study(), tmpl);
         });
     });
-    EXPECT_THAT(said, AllOf(HasSubstr(fmt::format("process {} ", ::getpid())), HasSubstr("'flagship'"), HasSubstr("stop it")));
+    EXPECT_THAT(
+        said, AllOf(HasSubstr(fmt::format("process {} ", ::getpid())), HasSubstr("'flagship'"), HasSubstr("stop it")));
     const std::string other_study = in_child([&] {
         Store second(db_path());
         second.open_study(sample_study("other"), tmpl);
@@ -95,7 +97,8 @@ TEST_F(StoreEnvironmentTest, TheLockEndsWithItsProcessEvenWhenAChildOutlivesIt) 
         if (worker == 0) {
             ::close(1);
             const int null = ::open("/dev/null", O_RDWR);
-            for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+            for (int fd = 0; fd < 3; ++fd)
+                ::dup2(null, fd);
             for (int fd = 3; fd < 64; ++fd) {
                 if ((::fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0) ::close(fd);  // the test's own pipe
             }
@@ -136,7 +139,8 @@ TEST_F(StoreEnvironmentTest, AWriterWaitsForAnotherStudysCommit) {
 
 TEST_F(StoreEnvironmentTest, DamagedFilesAreNamedWithAWayOut) {
     const auto text = folder.write("text.db", std::string(5000, 'x'));
-    for (const std::string& said : {error_of_opening(text), message_of<EnvironmentError>([&] { Reader reader(text); })}) {
+    for (const std::string& said :
+         {error_of_opening(text), message_of<EnvironmentError>([&] { Reader reader(text); })}) {
         EXPECT_THAT(said, AllOf(HasSubstr(text.string()), HasSubstr("damaged"), HasSubstr(".recover")));
         expect_one_line(said);
     }
@@ -144,7 +148,8 @@ TEST_F(StoreEnvironmentTest, DamagedFilesAreNamedWithAWayOut) {
 
     fill(db_path(), 200);
     std::string bytes = read_text(db_path());
-    for (std::size_t at = 8192; at < bytes.size(); ++at) bytes[at] = static_cast<char>(at * 7);
+    for (std::size_t at = 8192; at < bytes.size(); ++at)
+        bytes[at] = static_cast<char>(at * 7);
     const auto broken = folder.write("broken.db", bytes);
     const std::string said = message_of<EnvironmentError>([&] { (void)Reader(broken).best({}); });
     EXPECT_THAT(said, AllOf(HasSubstr("damaged"), HasSubstr(broken.string())));
@@ -217,7 +222,8 @@ TEST_F(StoreEnvironmentTest, FoldersThatCannotBeWrittenAreNamed) {
 template <class Work>
 std::optional<std::string> on_own_file_system(const std::filesystem::path& folder, const char* options, Work&& work) {
     const std::string said = in_child([&]() -> std::string {
-        const bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        const bool mounted = ::unshare(CLONE_NEWNS) == 0 &&
+                             ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                              ::mount("tmpfs", folder.c_str(), "tmpfs", 0, options) == 0;
         return mounted ? "mounted:" + work() : "";
     });
@@ -233,7 +239,8 @@ TEST_F(StoreEnvironmentTest, AFullDiskLosesNothingThatWasCommitted) {
             Store store(db_path());
             store.open_study(sample_study(), tmpl);
             message = message_of<EnvironmentError>([&] {
-                for (int i = 0; i < 100'000; ++i) finished = store.finish(sample_record(i), sample_sources(i));
+                for (int i = 0; i < 100'000; ++i)
+                    finished = store.finish(sample_record(i), sample_sources(i));
             });
         }
         const auto rows = Reader(db_path()).iterations("flagship");
@@ -263,7 +270,8 @@ TEST_F(StoreEnvironmentTest, AFileSizeLimitLosesNothingThatWasCommitted) {
         ::setrlimit(RLIMIT_FSIZE, &limit);
         std::int64_t finished = 0;
         const std::string message = message_of<EnvironmentError>([&] {
-            for (int i = 0; i < 100'000; ++i) finished = store.finish(sample_record(i), sample_sources(i));
+            for (int i = 0; i < 100'000; ++i)
+                finished = store.finish(sample_record(i), sample_sources(i));
         });
         return fmt::format("{}|{}", finished, message);
     });

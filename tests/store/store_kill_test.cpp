@@ -44,7 +44,8 @@ std::int64_t run_and_kill(const std::filesystem::path& db, int life_us) {
     if (::read(ends[0], &iter, sizeof iter) == sizeof iter) last = iter;
     ::usleep(static_cast<useconds_t>(life_us));
     ::kill(child, SIGKILL);
-    while (::read(ends[0], &iter, sizeof iter) == sizeof iter) last = iter;
+    while (::read(ends[0], &iter, sizeof iter) == sizeof iter)
+        last = iter;
     ::close(ends[0]);
     ::waitpid(child, nullptr, 0);
     return last;
@@ -64,7 +65,8 @@ TEST(StoreKillTest, EveryFinishedIterationSurvivesOnceAndInOrder) {
         const auto count = static_cast<std::int64_t>(rows.size());
         EXPECT_GE(count, reported) << "a finished iteration is missing";
         EXPECT_LE(count, reported + 1) << "at most the one whose report was cut off";
-        std::string tsv = "iter\tgeomean_ms\tdelta_ms\twindow_ms\tglobal_ms\tretrieval_ms\tstatus\tparams\tdescription\n";
+        std::string tsv =
+            "iter\tgeomean_ms\tdelta_ms\twindow_ms\tglobal_ms\tretrieval_ms\tstatus\tparams\tdescription\n";
         for (std::size_t i = 0; i < rows.size(); ++i) {
             ASSERT_EQ(rows[i].iter, static_cast<std::int64_t>(i) + 1);
             const IterationRecord record = sample_record(static_cast<int>(i));
@@ -78,7 +80,8 @@ TEST(StoreKillTest, EveryFinishedIterationSurvivesOnceAndInOrder) {
         SQLite::Database check(db.string());
         EXPECT_EQ(check.execAndGet("PRAGMA integrity_check").getString(), "ok");
         EXPECT_EQ(check.execAndGet("SELECT count(*) FROM case_result").getInt64(), 3 * count);
-        EXPECT_EQ(check.execAndGet("SELECT count(*) FROM iteration_detail WHERE source_id IS NOT NULL").getInt64(), count);
+        EXPECT_EQ(check.execAndGet("SELECT count(*) FROM iteration_detail WHERE source_id IS NOT NULL").getInt64(),
+                  count);
         const auto intents = store.open_intents();
         ASSERT_LE(intents.size(), 1U);
         if (!intents.empty()) {

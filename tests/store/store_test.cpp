@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "core/error.h"
 #include <SQLiteCpp/SQLiteCpp.h>
+#include "core/error.h"
 
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
@@ -214,14 +214,15 @@ TEST_F(StoreTest, ValuesThatAreNoNumbersAreDashes) {
 TEST_F(StoreTest, TsvIsRebuiltByteForByteWhateverHappenedToIt) {
     auto store = open();
     const auto path = store->tsv_path();
-    for (int i = 0; i < 20; ++i) store->finish(sample_record(i), sample_sources(i));
+    for (int i = 0; i < 20; ++i)
+        store->finish(sample_record(i), sample_sources(i));
     const std::string whole = read_text(path);
     store.reset();
     const auto damage = [&](const std::string& text) { std::ofstream(path, std::ios::binary) << text; };
     std::string flipped = whole;
     flipped[whole.size() / 2] ^= 1;
-    for (const std::string& damaged : {whole.substr(0, whole.size() - 7), whole + "21\ttorn", std::string(), flipped,
-                                       whole + whole}) {
+    for (const std::string& damaged :
+         {whole.substr(0, whole.size() - 7), whole + "21\ttorn", std::string(), flipped, whole + whole}) {
         damage(damaged);
         open();
         EXPECT_EQ(read_text(path), whole);
@@ -269,8 +270,9 @@ TEST_F(StoreTest, RefusesAStudyThatTunesSomethingElse) {
     other_template.template_name = "sm90_ws";
     EXPECT_THAT(message_of<InputError>([&] { store.open_study(other_template, tmpl); }),
                 HasSubstr("tunes template blocks, not sm90_ws"));
-    EXPECT_THAT(message_of<InputError>([&] { store.open_study(sample_study(), sample_template("blocks", DeviceKind::cuda)); }),
-                HasSubstr("is for a cpu device, not cuda"));
+    EXPECT_THAT(
+        message_of<InputError>([&] { store.open_study(sample_study(), sample_template("blocks", DeviceKind::cuda)); }),
+        HasSubstr("is for a cpu device, not cuda"));
 }
 
 TEST_F(StoreTest, AStudyMayBeMeasuredAndSearchedDifferently) {
@@ -307,7 +309,8 @@ TEST_F(StoreTest, AFailedFinishLeavesNothing) {
 TEST_F(StoreTest, AThousandIterationsWithRawSamplesStayBelowFiveMegabytes) {
     {
         auto store = open();
-        for (int i = 0; i < 1000; ++i) store->finish(sample_record(i), sample_sources(i));
+        for (int i = 0; i < 1000; ++i)
+            store->finish(sample_record(i), sample_sources(i));
     }
     EXPECT_LT(std::filesystem::file_size(db_path()), 5'000'000U);
     SQLite::Database db(db_path().string());

@@ -27,6 +27,7 @@ constexpr std::string_view kHashFile = "sha256";
 constexpr auto kStaleAge = std::chrono::hours(6);
 /// Scratch begins its life under such a name, so that nobody takes it for a dead process's before it is locked.
 constexpr char kUnlockedMark = '.';
+constexpr int kPublishAttempts = 3;
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
     throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
@@ -178,10 +179,21 @@ std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const 
 
 CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std::byte> bytes,
                                       std::string_view meta) const {
+    for (int attempt = 1;; ++attempt) {
+        const TemporaryDirectory staging = scratch();
+        try {
+            return publish_through(staging.path() / "entry", key, bytes, meta);
+        } catch (const EnvironmentError&) {
+            // Somebody may have cleaned the cache just now.
+            if (attempt == kPublishAttempts || fs::exists(staging.path())) throw;
+        }
+    }
+}
+
+CachedArtifact ArtifactCache::publish_through(const fs::path& staged, std::string_view key,
+                                              std::span<const std::byte> bytes, std::string_view meta) const {
     const std::string_view artifact(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     const fs::path entry = entry_path(key);
-    const TemporaryDirectory staging = scratch();
-    const fs::path staged = staging.path() / "entry";
     make_directories(staged);
     make_directories(entry.parent_path());
     write_flushed(staged / kArtifactFile, bytes);

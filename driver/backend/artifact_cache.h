@@ -65,6 +65,9 @@ class ArtifactCache {
 
   private:
     [[nodiscard]] std::filesystem::path entry_path(std::string_view key) const;
+    /// Writes the entry at `staged`, then moves it to its place.
+    [[nodiscard]] CachedArtifact publish_through(const std::filesystem::path& staged, std::string_view key,
+                                                 std::span<const std::byte> bytes, std::string_view meta) const;
 
     std::filesystem::path root_;
 };

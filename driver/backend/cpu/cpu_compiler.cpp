@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 /// Changes when entries written by an older attune no longer mean the same.
 constexpr std::string_view kCacheFormat = "shared object 1";
 constexpr const char* kOutputFile = "variant.so";
+constexpr int kAttempts = 3;
 
 void write_sources(const std::vector<SourceFile>& sources, const fs::path& folder) {
     for (const SourceFile& source : sources) {
@@ -69,18 +70,28 @@ Result<Artifact> CpuCompiler::compile(const CompileJob& job) {
         artifact.from_cache = true;
         return artifact;
     }
-    return build(job, key, std::move(artifact));
+    for (int attempt = 1;; ++attempt) {
+        const TemporaryDirectory scratch = cache_.scratch();
+        // Where somebody cleans the cache under a compile, what comes of it says nothing about the source.
+        const auto was_disturbed = [&] { return attempt < kAttempts && !fs::exists(scratch.path()); };
+        try {
+            Result<Artifact> built = build(job, key, artifact, scratch.path());
+            if (built.ok() || !was_disturbed()) return built;
+        } catch (const std::runtime_error&) {
+            if (!was_disturbed()) throw;
+        }
+    }
 }
 
-Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& key, Artifact artifact) const {
-    const TemporaryDirectory scratch = cache_.scratch();
-    write_sources(job.sources, scratch.path());
+Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& key, Artifact artifact,
+                                    const fs::path& scratch) const {
+    write_sources(job.sources, scratch);
     std::vector<std::string> command{compiler_.program};
     command.insert(command.end(), compiler_.options.begin(), compiler_.options.end());
     command.insert(command.end(), {"-o", kOutputFile, job.main_source});
 
     const auto start = std::chrono::steady_clock::now();
-    const cpu::CommandResult result = cpu::run_command(command, scratch.path());
+    const cpu::CommandResult result = cpu::run_command(command, scratch);
     artifact.compile_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     artifact.log = clip_log(result.output);
     if (!result.started) {
@@ -98,7 +109,7 @@ Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& ke
         resources.entry = entry;
         artifact.kernels.push_back(std::move(resources));
     }
-    artifact.path = cache_.publish_file(key, scratch.path() / kOutputFile, to_meta(artifact)).path;
+    artifact.path = cache_.publish_file(key, scratch / kOutputFile, to_meta(artifact)).path;
     return artifact;
 }
 

@@ -1,6 +1,7 @@
 // Compiles CPU templates with the system compiler into shared objects.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "backend/artifact_cache.h"
@@ -22,7 +23,8 @@ class CpuCompiler : public Compiler {
 
   private:
     [[nodiscard]] std::string key_of(const CompileJob& job, const Artifact& artifact) const;
-    [[nodiscard]] Result<Artifact> build(const CompileJob& job, const std::string& key, Artifact artifact) const;
+    [[nodiscard]] Result<Artifact> build(const CompileJob& job, const std::string& key, Artifact artifact,
+                                         const std::filesystem::path& scratch) const;
 
     ArtifactCache cache_;
     cpu::SystemCompiler compiler_;

@@ -128,6 +128,7 @@ CREATE TABLE iteration (
 CREATE INDEX iteration_by_score ON iteration (study_id, geomean_ms, status);
 CREATE INDEX iteration_by_status ON iteration (study_id, shard_id, status, iter);
 CREATE INDEX iteration_kept ON iteration (study_id, environment_id, geomean_ms) WHERE status = 'keep';
+CREATE INDEX iteration_last_kept ON iteration (study_id, environment_id, shard_id, iter) WHERE status = 'keep';
 CREATE INDEX iteration_robust ON iteration (study_id, environment_id, geomean_ms) WHERE robust = 1 AND outcome = 'ok';
 CREATE INDEX iteration_by_window ON iteration (study_id, environment_id, window_ms) WHERE outcome = 'ok';
 CREATE INDEX iteration_by_global ON iteration (study_id, environment_id, global_ms) WHERE outcome = 'ok';

@@ -107,7 +107,7 @@ TEST_F(DatabaseDocTest, EveryColumnOfEveryViewIsDocumented) {
             found.insert(it->str());
         return found;
     }();
-    for (const char* view : {"iterations", "best", "cases", "stresses", "kernels", "params", "sources"}) {
+    for (const char* view : {"iterations", "best", "cases", "stresses", "kernels", "params", "knobs", "sources"}) {
         Collect collect;
         run_query(db_path(), fmt::format("SELECT * FROM {} LIMIT 0", view), {}, collect);
         EXPECT_THAT(collect.header, Not(IsEmpty()));

@@ -69,7 +69,7 @@ def kernel_tuner_counts(pool, cache, strategies, seeds, limit, near_ms):
 def attune_counts(binary, cache, strategies, seeds, limit):
     for strategy in strategies:
         command = [binary, "replay", cache, "--strategy", strategy, "--runs", str(seeds), "--max-evaluations",
-                   str(limit), "--format", "json"]
+                   str(limit), "--until-near", "--format", "json"]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         yield f"attune {strategy}", [count or limit for count in answer["evaluations_to_near_best"]]
 

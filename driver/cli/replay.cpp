@@ -27,6 +27,7 @@ struct ReplayOptions {
     int runs = 100;
     std::uint64_t seed = 0;
     std::size_t max_evaluations = 0;
+    bool until_near = false;
     std::string format;
 };
 
@@ -181,6 +182,7 @@ void run(const ReplayOptions& options, const CliContext& context) {
         options.strategy.empty() ? std::string(strategy_names().front().name) : options.strategy;
     const RecordedSpace recorded = load_recorded(options, context);
     ReplayLimits limits;
+    limits.stop_when_near = options.until_near;
     if (options.max_evaluations > 0) limits.max_evaluations = options.max_evaluations;
     std::vector<ReplayRun> runs;
     const auto started = std::chrono::steady_clock::now();
@@ -211,6 +213,7 @@ void add_replay(CLI::App& app, const CliContext& context) {
     command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();
     command->add_option("--max-evaluations", options->max_evaluations, "end of a run; 0: the whole space")
         ->capture_default_str();
+    command->add_flag("--until-near", options->until_near, "end a run within 1 % of the best");
     command->add_option("--db", options->db, "database")->capture_default_str();
     command->add_option("--format", options->format, "table, tsv, csv or json; a table on a terminal, else tsv");
     command->callback([options, &context] { run(*options, context); });

@@ -60,12 +60,22 @@ class Model final : public GuardedStrategy {
 
     void learn(const Trial& trial) override {
         std::erase_if(pending_, [&](const Observation& item) { return item.candidate == trial.candidate; });
-        const std::optional<double> level = log_score(trial);
+        const std::optional<double> level = expected_level(trial);
         if (!level && told_.empty()) return;
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
         told_.push_back({trial.candidate, level.value_or(worst_)});
         if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
         stale_ = true;
+    }
+
+    /// A pruned variant was timed on one family, as a rule, and its bound takes the best times on record for the
+    /// others: expected is that it lags as far behind on those.
+    std::optional<double> expected_level(const Trial& trial) const {
+        constexpr double kFamilyCount = 3.0;
+        const std::optional<double> level = log_score(trial);
+        if (trial.score_ms || !level || told_.empty()) return level;
+        const double best = told_[best_].level;
+        return best + kFamilyCount * std::max(0.0, *level - best);
     }
 
     double expected_improvement(const Candidate& candidate) const {

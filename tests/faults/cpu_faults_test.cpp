@@ -1,24 +1,14 @@
 // Every way we know in which a kernel or its compile goes wrong on a CPU, through the built program: one study tries
 // them all, each followed by the same kernel without its fault.
 
-#include <SQLiteCpp/SQLiteCpp.h>
-#include <gmock/gmock.h>
-
-#include "faults/program.h"
+#include "faults/faults.h"
 
 namespace attune {
 namespace {
 
 using testing::Ended;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using testing::Workshop;
-
-struct Expected {
-    std::string fault;
-    std::string outcome;
-    std::string diagnostics;
-};
+using testing::Expected;
+using testing::rows_of;
 
 const std::vector<Expected> kHangs{
     {"compile_endless", "timeout", "no answer within 15 s; the compile worker stopped by the coordinator"},
@@ -44,63 +34,25 @@ const std::vector<Expected> kFaults{
     {"chatter", "crash", "File size limit exceeded"},
 };
 
-struct Row {
-    std::string status;
-    std::string outcome;
-    std::string diagnostics;
-    std::string reproduce;
-};
-
-std::map<std::string, std::vector<Row>> rows_of(const std::filesystem::path& database, const std::string& study) {
-    SQLite::Database db(database.string());
-    SQLite::Statement select(db,
-                             "SELECT params, status, outcome, coalesce(diagnostics, ''), reproduce FROM iterations "
-                             "WHERE study = ?");
-    select.bind(1, study);
-    std::map<std::string, std::vector<Row>> rows;
-    while (select.executeStep()) {
-        rows[select.getColumn(0).getString()].push_back(
-            {select.getColumn(1).getString(), select.getColumn(2).getString(), select.getColumn(3).getString(),
-             select.getColumn(4).getString()});
-    }
-    return rows;
-}
-
-class CpuFaultsTest : public ::testing::Test {
+class CpuFaultsTest : public testing::FaultsTest {
   protected:
-    void expect_one_crash_each(const std::string& study, const std::vector<Expected>& faults) {
-        const Ended ended = workshop_.run({"tune", testing::data(study), "--device", "cpu"});
-        ASSERT_EQ(ended.code, 0) << ended.err;
-        auto rows = rows_of(workshop_.database(), std::filesystem::path(study).stem());
-        EXPECT_EQ(rows.size(), 2 * (faults.size() + 1));
-        for (const Expected& expected : faults) {
-            SCOPED_TRACE(expected.fault);
-            const auto& armed = rows["fault=" + expected.fault + ",armed=1,idle=0"];
-            ASSERT_EQ(armed.size(), 1U);
-            EXPECT_EQ(armed[0].status, "crash");
-            EXPECT_EQ(armed[0].outcome, expected.outcome);
-            EXPECT_THAT(armed[0].diagnostics, HasSubstr(expected.diagnostics));
-            EXPECT_THAT(armed[0].reproduce, HasSubstr("--set fault=" + expected.fault + ",armed=1"));
-
-            const auto& healthy = rows["fault=" + expected.fault + ",armed=0,idle=0"];
-            ASSERT_EQ(healthy.size(), 1U);
-            EXPECT_NE(healthy[0].status, "crash") << healthy[0].diagnostics;
-        }
-        EXPECT_TRUE(workshop_.is_deserted());
-        EXPECT_THAT(workshop_.scratch(), IsEmpty());
+    Ended tune(const std::string& study) {
+        return workshop_.run({"tune", testing::data(study + ".json"), "--device", "cpu"});
     }
-
-    Workshop workshop_;
 };
 
 TEST_F(CpuFaultsTest, EachBecomesOneCrashAndTheNextCandidateIsHealthy) {
-    expect_one_crash_each("cpu_faults.json", kFaults);
+    const Ended ended = tune("cpu_faults");
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    expect_one_crash_each("cpu_faults", ",idle=0", kFaults);
 }
 
 TEST_F(CpuFaultsTest, AHangEndsAtItsDeadlineAndTheNextCandidateIsHealthy) {
     // Compiled beforehand and without haste, the healthy candidates are not what meets the short deadline.
-    ASSERT_EQ(workshop_.run({"tune", testing::data("cpu_hangs_disarmed.json"), "--device", "cpu"}).code, 0);
-    expect_one_crash_each("cpu_hangs.json", kHangs);
+    ASSERT_EQ(tune("cpu_hangs_disarmed").code, 0);
+    const Ended ended = tune("cpu_hangs");
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    expect_one_crash_each("cpu_hangs", ",idle=0", kHangs);
 }
 
 TEST_F(CpuFaultsTest, TheRecordedCommandRepeatsTheCrash) {

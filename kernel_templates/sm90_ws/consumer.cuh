@@ -38,6 +38,18 @@ class Consumer {
         release(shared_.v_empty(v_.index));
         v_.advance();
     }
+    /// Lets go of a tile that this warpgroup has no product for. Products keep the warps of a warpgroup together; here a
+    /// barrier must, or one warp could still be looking for a phase that the ring has left behind.
+    DEVICE void skip_k() {
+        barrier_wait(shared_.k_full(k_.index), k_.phase);
+        named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
+        release_k();
+    }
+    DEVICE void skip_v() {
+        barrier_wait(shared_.v_full(v_.index), v_.phase);
+        named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
+        release_v();
+    }
 
     // ---- Ping-pong: the two warpgroups issue their products in turn, so that one computes while the other
     // exponentiates
@@ -67,11 +79,16 @@ class Consumer {
 
     // ---- Steps of the overlapped loop -----------------------------------------------------------------------------
     DEVICE void await_scores();
-    template <int kKeys, int kOutputKeys>
-    DEVICE bool step(RowStats& done_stats, float (&factor)[kRowsPerThread]);
-    DEVICE void advance();
-    DEVICE void issue_lost_output();
+    template <int kKeys>
+    DEVICE void issue_waiting_output();
     DEVICE void retire_output();
+    template <int kKeys>
+    DEVICE void retire_scores(float (&s)[kKeys / 2]);
+    template <int kKeys, int kOutputKeys>
+    DEVICE void first_step();
+    template <int kOutputKeys>
+    DEVICE void step();
+    DEVICE void advance();
     template <int kKeys>
     DEVICE void serial_step();
 
@@ -103,7 +120,6 @@ class Consumer {
     int tile_ = 0;
     RowStats stats_;
     Task done_;  // whose output is being completed
-    int done_q_stage_ = 0;
     struct {
         bool first;  // of its task: its product starts o afresh
         bool half;
@@ -114,7 +130,9 @@ class Consumer {
     float o_[64];
     u32 p_[kTileN / 4];
     u32 p_lost_[kTileN / 4];
-    u32 q_registers_[kHeadDim / kMmaK][4];
+    // Zero, not left open: where the first value of a task comes from a branch and there is none before it, ptxas 13.0
+    // takes the operand for dead after a tile's product and puts P into its registers.
+    u32 q_registers_[kHeadDim / kMmaK][4] = {};
 };
 
 DEVICE Task Consumer::next_task() {
@@ -151,7 +169,7 @@ DEVICE void Consumer::mask_tile(float (&s)[kKeys / 2]) const {
     mask_causal(s, {last_key, last_key + 8});
 }
 
-/// 16-byte chunk `chunk` (of 16) of row `row` in a 64-row tile of Q or O.
+/// 16-byte chunk `chunk` (of 16) of row `row` in a warpgroup's share of a tile of Q or O.
 DEVICE u32 swizzled_chunk(u32 tile, int row, int chunk) {
     return tile + chunk / 8 * kRowsHalfBytes + row * kRowBytes + ((chunk % 8 ^ row % 8) << 4);
 }

@@ -22,20 +22,24 @@ DEVICE void Consumer::finish(const Task& task, const RowStats& stats, int q_stag
         if (lane % 4 == 0)
             args_.lse[static_cast<u64>(task.bh) * args_.t_max + row + 8 * r] = valid ? lse : negative_infinity();
     }
+    // o_ itself stays as it is: scores may be in flight, and ptxas serialises products around whoever writes accumulators
+    // (C7514).
+    u32 packed[32];
+#pragma unroll
+    for (int i = 0; i < 32; ++i)
+        packed[i] = pack_bf16(o_[2 * i] * inverse[i % 2], o_[2 * i + 1] * inverse[i % 2]);
     if (first_row(task) + kRowsPerWarpgroup > task.seq_len) {
 #pragma unroll
-        for (int i = 0; i < 64; ++i)
-            if (row + 8 * row_of(i) >= task.seq_len) o_[i] = 0.f;
+        for (int i = 0; i < 32; ++i)
+            if (row + 8 * (i % 2) >= task.seq_len) packed[i] = 0;
     }
-    scale_rows(o_, inverse);
     if constexpr (kTmaStore) {
         if (kOwnO) named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);  // thread 0 has seen the last store read
         const u32 tile = shared_.o(q_stage, warpgroup_);
 #pragma unroll
         for (int i = 0; i < 8; ++i)
             store_matrix_x4(swizzled_chunk(tile, thread_ / kWarp * 16 + lane % 16, i * 2 + lane / 16),
-                            pack_bf16(o_[8 * i], o_[8 * i + 1]), pack_bf16(o_[8 * i + 2], o_[8 * i + 3]),
-                            pack_bf16(o_[8 * i + 4], o_[8 * i + 5]), pack_bf16(o_[8 * i + 6], o_[8 * i + 7]));
+                            packed[4 * i], packed[4 * i + 1], packed[4 * i + 2], packed[4 * i + 3]);
         async_proxy_fence();
         named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
         if (thread_ == 0) {
@@ -51,7 +55,7 @@ DEVICE void Consumer::finish(const Task& task, const RowStats& stats, int q_stag
             reinterpret_cast<u32*>(args_.o + (static_cast<u64>(task.bh) * args_.t_max + row) * kHeadDim) + lane % 4;
 #pragma unroll
         for (int i = 0; i < 32; ++i)
-            out[i % 2 * 8 * (kHeadDim / 2) + i / 2 * 4] = pack_bf16(o_[2 * i], o_[2 * i + 1]);
+            out[i % 2 * 8 * (kHeadDim / 2) + i / 2 * 4] = packed[i];
     }
 }
 

@@ -63,8 +63,8 @@ constexpr int kKEmpty = kKFull + 8 * kKStages;
 constexpr int kVFull = kKEmpty + 8 * kKStages;
 constexpr int kVEmpty = kVFull + 8 * kVStages;
 constexpr int kVLoaded = kVEmpty + 8 * kVStages;  // before conversion to fp16
-constexpr int kStarted = kVLoaded + (kConvertV ? 8 * kVStages : 0);
-constexpr int kEnd = kStarted + 8;
+constexpr int kLoaded = kVLoaded + (kConvertV ? 8 * kVStages : 0);
+constexpr int kEnd = kLoaded + 8;
 }  // namespace shared_map
 
 // ---- Registers ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ struct Ring {
     int index = 0;
     u32 phase = 0;
 
+    /// The stage before the current one.
+    DEVICE int before() const { return index == 0 ? kStages - 1 : index - 1; }
+
     DEVICE void advance() {
         if (++index == kStages) {
             index = 0;
@@ -49,8 +52,8 @@ struct Shared {
     DEVICE u32 v_empty(int stage) const { return base + shared_map::kVEmpty + 8 * stage; }
     DEVICE u32 v_loaded(int stage) const { return base + shared_map::kVLoaded + 8 * stage; }
 
-    /// Completes once in a CTA's life: when its first Q has landed.
-    DEVICE u32 started() const { return base + shared_map::kStarted; }
+    /// Completes once in a CTA's life: when its last loads have been asked for.
+    DEVICE u32 loaded() const { return base + shared_map::kLoaded; }
 
     /// One lane's write, ordered before the consumers' read by the arrival on q_full that follows it.
     DEVICE void put_task(int stage, const Task& task) const {
@@ -74,7 +77,7 @@ struct Shared {
     DEVICE void init_barriers() const {
         for (int i = 0; i < kQStages; ++i) {
             barrier_init(q_full(i), 1);
-            barrier_init(q_empty(i), kConsumers);
+            barrier_init(q_empty(i), kConsumers + (kConvertV ? kConverterThreads / kWarp : 0));
         }
         for (int i = 0; i < kKStages; ++i) {
             barrier_init(k_full(i), 1);
@@ -85,7 +88,7 @@ struct Shared {
             barrier_init(v_empty(i), kConsumers);
             if (kConvertV) barrier_init(v_loaded(i), 1);
         }
-        barrier_init(started(), 1);
+        barrier_init(loaded(), 1);
         barrier_init_fence();
     }
 

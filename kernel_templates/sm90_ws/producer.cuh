@@ -117,6 +117,7 @@ class Producer {
     DEVICE void end_stream() {
         if (Tune::overlap && v_pending_) load_v();
         if (lane_ == 0) {
+            barrier_arrive(shared_.loaded());
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
             shared_.put_task(q_.index, Task{0, 0, 0, 0, false});
             barrier_arrive(shared_.q_full(q_.index));
@@ -197,13 +198,15 @@ class Producer {
 };
 
 /// Rewrites each V tile from bf16 to fp16 in place, between TMA and the consumers. It follows the stream of tasks
-/// through the Q ring; a task cannot be overwritten there before its last V tile has been converted and consumed.
+/// through the Q ring, which it lets go of as consumers do.
 DEVICE void convert_v_tiles(Shared shared, int thread) {
     Ring<kQStages> q;
     Ring<kVStages> v;
     for (;;) {
         barrier_wait(shared.q_full(q.index), q.phase);
         const int tiles = shared.get_task(q.index).tiles;
+        __syncwarp();
+        if (thread % kWarp == 0) barrier_arrive(shared.q_empty(q.index));
         q.advance();
         if (tiles == 0) return;
         for (int i = 0; i < tiles; ++i) {
@@ -246,8 +249,8 @@ DEVICE void produce(const AttnArgs& args, Shared shared) {
     } else {
         if (Tune::prefetch) prefetch_mask(args, threadIdx.x - kWarp);
         if (kConvertV) convert_v_tiles(shared, threadIdx.x - kWarp);
-        // Only once the first Q has landed, so that these writes do not stand in the way of the first loads.
-        barrier_wait(shared.started(), 0);
+        // Only when all loads have been asked for, so that these writes do not stand in their way.
+        barrier_wait(shared.loaded(), 0);
         clear_dead_blocks(args, warp - 1, kWarpgroup / kWarp - 1, lane);
     }
 }

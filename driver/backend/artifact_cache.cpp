@@ -5,11 +5,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <vector>
 
 #include "core/error.h"
 #include "core/sha256.h"
@@ -117,6 +119,28 @@ void remove_stale(const fs::path& scratch) {
     }
 }
 
+struct Entry {
+    fs::path path;
+    std::uintmax_t bytes = 0;
+    fs::file_time_type last_used;
+};
+
+/// Every entry under `root`, as far as others do not remove it meanwhile.
+std::vector<Entry> list_entries(const fs::path& root) {
+    std::vector<Entry> entries;
+    std::error_code error;
+    for (const auto& group : fs::directory_iterator(root, error)) {
+        if (group.path().filename() == kScratchFolder) continue;
+        for (const auto& folder : fs::directory_iterator(group.path(), error)) {
+            Entry entry{folder.path(), fs::file_size(folder.path() / kArtifactFile, error), {}};
+            if (error) continue;
+            entry.last_used = fs::last_write_time(folder.path() / kHashFile, error);
+            if (!error) entries.push_back(std::move(entry));
+        }
+    }
+    return entries;
+}
+
 }  // namespace
 
 TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
@@ -166,6 +190,8 @@ std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const 
     const auto artifact = read_file(entry / kArtifactFile);
     auto meta = read_file(entry / kMetaFile);
     if (recorded && artifact && meta && *recorded == entry_hash(*artifact, *meta)) {
+        std::error_code read_only;
+        fs::last_write_time(entry / kHashFile, fs::file_time_type::clock::now(), read_only);
         return CachedArtifact{entry / kArtifactFile, *std::move(meta)};
     }
     std::error_code error;
@@ -175,6 +201,22 @@ std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const 
         fs::rename(entry, grave.path() / "damaged", error);
     }
     return std::nullopt;
+}
+
+void ArtifactCache::trim(std::uintmax_t limit_bytes) const {
+    std::vector<Entry> entries = list_entries(root_);
+    std::uintmax_t bytes = 0;
+    for (const Entry& entry : entries)
+        bytes += entry.bytes;
+    if (bytes <= limit_bytes) return;
+    std::ranges::sort(entries, {}, &Entry::last_used);
+    const TemporaryDirectory grave = scratch();
+    for (const Entry& entry : entries) {
+        if (bytes <= limit_bytes / 4 * 3) break;
+        std::error_code another_was_quicker;
+        fs::rename(entry.path, grave.path() / entry.path.filename(), another_was_quicker);
+        bytes -= entry.bytes;
+    }
 }
 
 CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std::byte> bytes,

@@ -14,8 +14,8 @@ using testing::Expected;
 
 const std::vector<Expected> kFaults{
     {"compile_error", "compile_error", "the fault that was asked for"},
-    {"compile_endless", "timeout", "no answer within 15 s; the compile worker stopped by the coordinator"},
-    {"compile_memory", "compile_error", ""},  // NVRTC says so, or crashes over it
+    {"compile_endless", "timeout", "no answer within 8 s; the compile worker stopped by the coordinator"},
+    {"compile_memory", "compile_error", "out of memory"},
     {"too_much_shared", "compile_error", "shared data"},
     {"too_many_registers", "launch_error", "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
     {"illegal_address", "crash", "CUDA_ERROR_ILLEGAL_ADDRESS"},

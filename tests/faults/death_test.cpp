@@ -183,6 +183,40 @@ TEST_F(DeathTest, ATrulyFullFileSystemEndsTheRunAndTheNextOneGoesOn) {
     ::umount2(disk.c_str(), MNT_DETACH);
 }
 
+#if defined(ATTUNE_JUMPING_CLOCK) && !defined(__SANITIZE_ADDRESS__)  // whose runtime wants to be preloaded first
+TEST_F(DeathTest, AClockThatJumpsChangesNothing) {
+    const auto jumping = [] { ::setenv("LD_PRELOAD", ATTUNE_JUMPING_CLOCK, 1); };
+    Program program = workshop_.start(tune(), jumping);
+    await_iterations(program, 5);
+    program.signal(SIGKILL);
+    (void)program.wait();
+    const Ended ended = workshop_.run(tune(), jumping);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(recorded(), candidates_);
+    EXPECT_EQ(count("count(*) FROM iterations WHERE status = 'crash'"), 0);
+    EXPECT_GT(count("(max(finished_us) - min(finished_us)) / 1000000 / 3600 FROM iteration"), 24 * 365);  // it did jump
+    expect_it_completes();
+}
+#endif
+
+TEST_F(DeathTest, ADeviceThatDoesNotComeBackEndsTheRunWithItsReason) {
+    // Workers are this very program, so none can be started once it is gone.
+    const auto copy = workshop_.path("attune");
+    std::filesystem::copy_file(ATTUNE_BINARY, copy);
+    auto words = tune();
+    words.insert(words.begin(), copy.string());
+    Program program(words, workshop_.environment(), workshop_.path("log.txt"));
+    await_iterations(program, 2);
+    std::filesystem::remove(copy);
+    for (const pid_t worker : workshop_.processes(" worker device"))
+        ::kill(worker, SIGKILL);
+    const Ended ended = program.wait();
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("gave up after 4 starts"));
+    EXPECT_TRUE(workshop_.is_deserted());
+    expect_it_completes();
+}
+
 TEST_F(DeathTest, AFolderThatCannotBeWrittenIsSaidBeforeAnythingStarts) {
     if (::geteuid() == 0) {
         // Root writes everywhere but where nobody can.

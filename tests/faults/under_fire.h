@@ -122,6 +122,7 @@ class StudyUnderFire : public ::testing::Test {
             }
             if (recorded() < candidates_) continue;
             expect_it_completes();
+            EXPECT_EQ(count("count(*) FROM iterations WHERE status = 'crash'"), 0);
             ASSERT_FALSE(HasFailure()) << "seed " << seed_;
             std::filesystem::remove_all(workshop_.path("results"));
             ++completed;

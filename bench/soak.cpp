@@ -198,7 +198,7 @@ bool soak(std::int64_t iterations, const std::string& strategy_name, const fs::p
 int main(int argc, char** argv) {
     CLI::App app("soaks the coordinator");
     std::int64_t iterations = 20'000;
-    std::string strategy = "auto";
+    std::string strategy = "random";
     std::string database;
     bool check = false;
     app.add_option("--iterations", iterations)

@@ -29,7 +29,8 @@ constexpr std::string_view kHashFile = "sha256";
 constexpr auto kStaleAge = std::chrono::hours(6);
 /// Scratch begins its life under such a name, so that nobody takes it for a dead process's before it is locked.
 constexpr char kUnlockedMark = '.';
-constexpr int kPublishAttempts = 3;
+/// Of what fails because somebody cleans the cache at that moment.
+constexpr int kAttempts = 5;
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
     throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
@@ -144,14 +145,23 @@ std::vector<Entry> list_entries(const fs::path& root) {
 }  // namespace
 
 TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
-    make_directories(parent);
-    std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
-    if (mkdtemp(unlocked.data()) == nullptr) fail(parent, "make a folder in", errno);
-    const fs::path path = parent / fs::path(unlocked).filename().string().substr(1);
-    TemporaryDirectory directory(unlocked, lock_folder(unlocked));
-    if (rename(unlocked.c_str(), path.c_str()) != 0) fail(path, "make", errno);
-    directory.path_ = path;
-    return directory;
+    for (int attempt = 1;; ++attempt) {
+        const auto try_again = [&] { return errno == ENOENT && attempt < kAttempts; };
+        make_directories(parent);
+        std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
+        if (mkdtemp(unlocked.data()) == nullptr) {
+            if (try_again()) continue;
+            fail(parent, "make a folder in", errno);
+        }
+        const fs::path path = parent / fs::path(unlocked).filename().string().substr(1);
+        TemporaryDirectory directory(unlocked, lock_folder(unlocked));
+        if (rename(unlocked.c_str(), path.c_str()) != 0) {
+            if (try_again()) continue;
+            fail(path, "make", errno);
+        }
+        directory.path_ = path;
+        return directory;
+    }
 }
 
 TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
@@ -172,7 +182,8 @@ void TemporaryDirectory::remove() noexcept {
 
 ArtifactCache::ArtifactCache(fs::path root) : root_(std::move(root)) {
     make_directories(root_ / kScratchFolder);
-    if (access(root_.c_str(), W_OK | X_OK) != 0) fail(root_, "write to", errno);
+    // Where it has gone again already, it is made again when it is needed.
+    if (access(root_.c_str(), W_OK | X_OK) != 0 && errno != ENOENT) fail(root_, "write to", errno);
     remove_stale(root_ / kScratchFolder);
 }
 
@@ -227,7 +238,7 @@ CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std:
             return publish_through(staging.path() / "entry", key, bytes, meta);
         } catch (const EnvironmentError&) {
             // Somebody may have cleaned the cache just now.
-            if (attempt == kPublishAttempts || fs::exists(staging.path())) throw;
+            if (attempt == kAttempts || fs::exists(staging.path())) throw;
         }
     }
 }

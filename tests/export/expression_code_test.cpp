@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -19,7 +20,12 @@ namespace attune {
 namespace {
 
 constexpr int kExpressions = 300;
-constexpr int kDraws = 6;
+// Every pair of these is drawn for two of the names: zeros of either sign, and both sides of what % and ^ tell apart.
+constexpr std::array kValues{0.0, -0.0, 1.0, -1.0, 2.5, -3.0, 7.0, -128.0};
+constexpr int kDraws = static_cast<int>(kValues.size() * kValues.size());
+const std::vector<std::string> kPlain{"batch % t_max",         "batch / t_max",      "batch ^ t_max",
+                                      "ceil_div(batch, t_max)", "min(batch, t_max)",  "max(batch, t_max)",
+                                      "1 / floor(batch / 2)",   "1 / ceil(batch / 2)", "1 / (batch % t_max)"};
 
 /// Random expressions of the grammar, with the parentheses and spaces people leave out and put in.
 class Generator {
@@ -50,8 +56,6 @@ class Generator {
                                    side(depth));
         }
     }
-    double value() { return static_cast<double>(pick(9)) * (chance(4) ? 0.5 : 1.0) - (chance(6) ? 3.0 : 0.0); }
-
   private:
     std::string side(int depth) { return chance(3) ? "-" + atom() : expression(depth - 1); }
     std::string comparison(int depth) { return fmt::format("{} {} {}", atom(), any({"<", "==", ">="}), expression(depth - 1)); }
@@ -85,13 +89,16 @@ class Translation : public testing::Test {
   protected:
     Translation() {
         Generator generator(20);
-        for (int i = 0; i < kDraws * 3; ++i)
-            drawn_.push_back(generator.value());
+        for (const double batch : kValues) {
+            for (const double t_max : kValues)
+                drawn_.insert(drawn_.end(), {batch, t_max, kValues[(drawn_.size() / 3 + 5) % kValues.size()]});
+        }
         code_.define("tile", 64.0);
         code_.define("mode_fast", 1.0);
         Scope scope{{{"tile", 64.0}, {"mode_fast", 1.0}}, {{"batch", &batch_}, {"t_max", &t_max_}, {"sm_count", &sm_count_}}};
         while (texts_.size() < kExpressions) {
-            const ExpressionText text{generator.expression(4), "test"};
+            const bool is_plain = written_.size() < kPlain.size();
+            const ExpressionText text{is_plain ? kPlain[written_.size()] : generator.expression(4), "test"};
             try {
                 const Expression expression(text, scope);
                 texts_.push_back(code_.translate(text));
@@ -122,7 +129,7 @@ class Translation : public testing::Test {
     }
 
     [[nodiscard]] std::string value_of(int draw, int which) const {
-        return fmt::format("{:.17g}", drawn_[static_cast<std::size_t>(3 * draw + which)]);
+        return fmt::format("{:#.17g}", drawn_[static_cast<std::size_t>(3 * draw + which)]);
     }
 
     double batch_ = 1, t_max_ = 1, sm_count_ = 1;

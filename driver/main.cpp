@@ -43,8 +43,9 @@ attune::CliContext surroundings() {
     context.out_is_terminal = out_is_terminal;
     context.err_is_terminal = ::isatty(STDERR_FILENO) == 1;
     context.width_columns = terminal_width();
-    context.executable = std::filesystem::read_symlink("/proc/self/exe");
-    context.share_dir = attune::find_share_dir(context.executable, environment("ATTUNE_SHARE"));
+    context.executable = "/proc/self/exe";  // also when the file is replaced or removed under a running study
+    context.share_dir =
+        attune::find_share_dir(std::filesystem::read_symlink(context.executable), environment("ATTUNE_SHARE"));
     context.cache_dir = cache_dir();
     const std::string database = environment("ATTUNE_DB");
     context.default_db = database.empty() ? "results/attune.db" : database;

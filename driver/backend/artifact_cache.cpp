@@ -5,11 +5,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <vector>
 
 #include "core/error.h"
 #include "core/sha256.h"
@@ -27,7 +29,8 @@ constexpr std::string_view kHashFile = "sha256";
 constexpr auto kStaleAge = std::chrono::hours(6);
 /// Scratch begins its life under such a name, so that nobody takes it for a dead process's before it is locked.
 constexpr char kUnlockedMark = '.';
-constexpr int kPublishAttempts = 3;
+/// Of what fails because somebody cleans the cache at that moment.
+constexpr int kAttempts = 5;
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
     throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
@@ -117,17 +120,48 @@ void remove_stale(const fs::path& scratch) {
     }
 }
 
+struct Entry {
+    fs::path path;
+    std::uintmax_t bytes = 0;
+    fs::file_time_type last_used;
+};
+
+/// Every entry under `root`, as far as others do not remove it meanwhile.
+std::vector<Entry> list_entries(const fs::path& root) {
+    std::vector<Entry> entries;
+    std::error_code error;
+    for (const auto& group : fs::directory_iterator(root, error)) {
+        if (group.path().filename() == kScratchFolder) continue;
+        for (const auto& folder : fs::directory_iterator(group.path(), error)) {
+            Entry entry{folder.path(), fs::file_size(folder.path() / kArtifactFile, error), {}};
+            if (error) continue;
+            entry.last_used = fs::last_write_time(folder.path() / kHashFile, error);
+            if (!error) entries.push_back(std::move(entry));
+        }
+    }
+    return entries;
+}
+
 }  // namespace
 
 TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
-    make_directories(parent);
-    std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
-    if (mkdtemp(unlocked.data()) == nullptr) fail(parent, "make a folder in", errno);
-    const fs::path path = parent / fs::path(unlocked).filename().string().substr(1);
-    TemporaryDirectory directory(unlocked, lock_folder(unlocked));
-    if (rename(unlocked.c_str(), path.c_str()) != 0) fail(path, "make", errno);
-    directory.path_ = path;
-    return directory;
+    for (int attempt = 1;; ++attempt) {
+        const auto try_again = [&] { return errno == ENOENT && attempt < kAttempts; };
+        make_directories(parent);
+        std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
+        if (mkdtemp(unlocked.data()) == nullptr) {
+            if (try_again()) continue;
+            fail(parent, "make a folder in", errno);
+        }
+        const fs::path path = parent / fs::path(unlocked).filename().string().substr(1);
+        TemporaryDirectory directory(unlocked, lock_folder(unlocked));
+        if (rename(unlocked.c_str(), path.c_str()) != 0) {
+            if (try_again()) continue;
+            fail(path, "make", errno);
+        }
+        directory.path_ = path;
+        return directory;
+    }
 }
 
 TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
@@ -148,7 +182,8 @@ void TemporaryDirectory::remove() noexcept {
 
 ArtifactCache::ArtifactCache(fs::path root) : root_(std::move(root)) {
     make_directories(root_ / kScratchFolder);
-    if (access(root_.c_str(), W_OK | X_OK) != 0) fail(root_, "write to", errno);
+    // Where it has gone again already, it is made again when it is needed.
+    if (access(root_.c_str(), W_OK | X_OK) != 0 && errno != ENOENT) fail(root_, "write to", errno);
     remove_stale(root_ / kScratchFolder);
 }
 
@@ -166,6 +201,8 @@ std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const 
     const auto artifact = read_file(entry / kArtifactFile);
     auto meta = read_file(entry / kMetaFile);
     if (recorded && artifact && meta && *recorded == entry_hash(*artifact, *meta)) {
+        std::error_code read_only;
+        fs::last_write_time(entry / kHashFile, fs::file_time_type::clock::now(), read_only);
         return CachedArtifact{entry / kArtifactFile, *std::move(meta)};
     }
     std::error_code error;
@@ -177,6 +214,22 @@ std::optional<CachedArtifact> ArtifactCache::lookup(std::string_view key) const 
     return std::nullopt;
 }
 
+void ArtifactCache::trim(std::uintmax_t limit_bytes) const {
+    std::vector<Entry> entries = list_entries(root_);
+    std::uintmax_t bytes = 0;
+    for (const Entry& entry : entries)
+        bytes += entry.bytes;
+    if (bytes <= limit_bytes) return;
+    std::ranges::sort(entries, {}, &Entry::last_used);
+    const TemporaryDirectory grave = scratch();
+    for (const Entry& entry : entries) {
+        if (bytes <= limit_bytes / 4 * 3) break;
+        std::error_code another_was_quicker;
+        fs::rename(entry.path, grave.path() / entry.path.filename(), another_was_quicker);
+        bytes -= entry.bytes;
+    }
+}
+
 CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std::byte> bytes,
                                       std::string_view meta) const {
     for (int attempt = 1;; ++attempt) {
@@ -185,7 +238,7 @@ CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std:
             return publish_through(staging.path() / "entry", key, bytes, meta);
         } catch (const EnvironmentError&) {
             // Somebody may have cleaned the cache just now.
-            if (attempt == kPublishAttempts || fs::exists(staging.path())) throw;
+            if (attempt == kAttempts || fs::exists(staging.path())) throw;
         }
     }
 }

@@ -6,10 +6,12 @@
 //
 // Several processes use one cache at once without locks: an entry is written under a temporary name, flushed to disk
 // and renamed into place whole, so that a reader sees all of it or nothing, whatever dies when. An entry whose bytes do
-// not match its recorded hash (a full or failing disk, a person's edit) is removed and counts as missing.
+// not match its recorded hash (a full or failing disk, a person's edit) is removed and counts as missing. The time of
+// the hash's file is when the entry was last of use; what was not for longest goes first when the cache is too large.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -44,6 +46,9 @@ struct CachedArtifact {
     std::string meta;            ///< the JSON text `publish` was given
 };
 
+/// What a cache may hold when a study starts: tens of thousands of variants.
+inline constexpr std::uintmax_t kCacheLimitBytes = std::uintmax_t{2} << 30U;
+
 class ArtifactCache {
   public:
     /// Uses `root`, made when missing. EnvironmentError when it cannot be made or written.
@@ -57,6 +62,10 @@ class ArtifactCache {
     CachedArtifact publish(std::string_view key, std::span<const std::byte> bytes, std::string_view meta) const;
     /// The same, with the contents of `file`, which is left alone.
     CachedArtifact publish_file(std::string_view key, const std::filesystem::path& file, std::string_view meta) const;
+
+    /// Where the cache holds more than `limit_bytes`, removes what was not used for longest until a quarter of that is
+    /// free. Whoever uses such an entry at this moment finds it missing, and compiles it again.
+    void trim(std::uintmax_t limit_bytes) const;
 
     [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 

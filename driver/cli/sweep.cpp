@@ -5,6 +5,7 @@
 #include <fstream>
 #include <thread>
 
+#include "backend/artifact_cache.h"
 #include "cli/backends.h"
 #include "cli/signals.h"
 #include "config/study.h"
@@ -91,6 +92,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     Store store(options.database);
     store.open_study(study, kernel_template);
     open_suites(devices, study.suite);
+    ArtifactCache(context.cache_dir).trim(kCacheLimitBytes);
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};
     setup.compile_workers = compile_workers(devices.size());

@@ -24,7 +24,7 @@ constexpr int kReadyPerDevice = 2;
 // A candidate interrupted this often has had its chances: something about it keeps the study from getting past it.
 constexpr int kMaxInterruptions = 8;
 // A cache that was cleaned is filled again; one that keeps losing what is written to it is broken.
-constexpr int kMaxArtifactLosses = 3;
+constexpr int kMaxArtifactLosses = 5;
 
 struct Pending {
     enum class Stage { compiling, ready, measuring };

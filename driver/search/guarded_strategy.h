@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "search/random.h"
 #include "search/random_walk.h"
@@ -12,19 +13,33 @@
 
 namespace attune {
 
-/// Ranks of candidates that were proposed or told.
+/// Ranks of candidates that were proposed or told. A space of usual size has a bit each, so that the ledger does not
+/// grow with the night; of a vaster one only those seen are noted.
 class Ledger {
   public:
-    explicit Ledger(const Space& space) : space_(space) {}
+    explicit Ledger(const Space& space)
+        : space_(space), bits_(space.combinations() <= kMostBits ? space.combinations() : 0) {}
 
     [[nodiscard]] bool available(const Candidate& candidate) const {
-        return !seen_.contains(space_.index_of(candidate)) && space_.legal(candidate);
+        return !seen(space_.index_of(candidate)) && space_.legal(candidate);
     }
-    void mark(const Candidate& candidate) { seen_.insert(space_.index_of(candidate)); }
+    void mark(const Candidate& candidate) {
+        const std::uint64_t rank = space_.index_of(candidate);
+        if (bits_.empty()) {
+            ranks_.insert(rank);
+        } else {
+            bits_[rank] = true;
+        }
+    }
 
   private:
+    static constexpr std::uint64_t kMostBits = 1U << 23U;  // a megabyte
+
+    [[nodiscard]] bool seen(std::uint64_t rank) const { return bits_.empty() ? ranks_.contains(rank) : bits_[rank]; }
+
     const Space& space_;
-    std::unordered_set<std::uint64_t> seen_;
+    std::vector<bool> bits_;
+    std::unordered_set<std::uint64_t> ranks_;
 };
 
 /// Base of every strategy. A strategy proposes what it likes best and may be out of ideas; proposals that are illegal

@@ -12,11 +12,12 @@
 namespace attune {
 namespace {
 
-constexpr std::size_t kFirstRandom = 4;         ///< observations before the model has a say
-constexpr std::size_t kMostObservations = 128;  ///< the model looks at so many: its work is cubic in them
-constexpr std::size_t kRandomPool = 160;        ///< candidates from anywhere in a pool
-constexpr std::size_t kElite = 4;               ///< the neighbours of so many of the best are in a pool
-constexpr int kPoolClimbs = 3;                  ///< steps uphill from the best of a pool
+constexpr std::size_t kFirstRandom = 4;                   ///< observations before the model has a say
+constexpr std::size_t kMostObservations = 128;            ///< the model looks at so many: its work is cubic in them
+constexpr std::size_t kForgetAt = 4 * kMostObservations;  ///< so many are kept before what is of no use is dropped
+constexpr std::size_t kRandomPool = 160;                  ///< candidates from anywhere in a pool
+constexpr std::size_t kElite = 4;                         ///< the neighbours of so many of the best are in a pool
+constexpr int kPoolClimbs = 3;                            ///< steps uphill from the best of a pool
 constexpr double kCompressAbove = 0.4;  ///< quantile of the scores above which only their order of magnitude counts
 
 class Model final : public GuardedStrategy {
@@ -66,6 +67,22 @@ class Model final : public GuardedStrategy {
         told_.push_back({trial.candidate, level.value_or(worst_)});
         if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
         stale_ = true;
+        if (told_.size() >= kForgetAt) forget();
+    }
+
+    /// Drops what `observations` will never choose again: neither among the best nor among the latest, whatever comes.
+    void forget() {
+        std::vector<std::size_t> kept = ranking(kMostObservations / 2);
+        kept.push_back(best_);
+        for (std::size_t i = told_.size() - kMostObservations; i < told_.size(); ++i)
+            kept.push_back(i);
+        std::sort(kept.begin(), kept.end());
+        kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+        std::vector<Observation> rest;
+        for (const std::size_t i : kept)
+            rest.push_back(std::move(told_[i]));
+        best_ = static_cast<std::size_t>(std::lower_bound(kept.begin(), kept.end(), best_) - kept.begin());
+        told_ = std::move(rest);
     }
 
     /// A pruned variant was timed on one family, as a rule, and its bound takes the best times on record for the

@@ -112,8 +112,8 @@ void die_with_children() {
     ::signal(SIGUSR1, [](int) { ::kill(0, SIGKILL); });
     // Until here the parent's death meant SIGKILL, so there is no moment at which it goes unnoticed.
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    // A scheduler sends its stop to every process of a job. What to do about it is the coordinator's to decide; a worker
-    // that obeyed would make a crash of whatever it was compiling.
+    // A scheduler sends its stop to every process of a job. What to do about it is the coordinator's to decide; a
+    // worker that obeyed would make a crash of whatever it was compiling.
     ::signal(SIGTERM, SIG_IGN);
 }
 
@@ -130,7 +130,7 @@ WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     ours.limit_sends(kUnreadSendLimit);
     const int stderr_file = ::memfd_create("worker-stderr", MFD_CLOEXEC);
 
-    std::vector<std::string> words{command.executable.string()};
+    std::vector<std::string> words{"attune"};  // as people see it in ps
     words.insert(words.end(), command.arguments.begin(), command.arguments.end());
     std::vector<char*> argv;
     for (auto& word : words)

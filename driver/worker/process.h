@@ -14,7 +14,7 @@ namespace attune {
 /// How a worker is started.
 struct WorkerCommand {
     std::vector<std::string> arguments;  ///< after the program's own path: {"worker", "compile", …}
-    std::filesystem::path executable;    ///< normally /proc/self/exe resolved
+    std::filesystem::path executable;    ///< normally /proc/self/exe
     std::int64_t address_space_bytes =
         0;  ///< RLIMIT_AS, also of what it starts; 0: unlimited (a CUDA context needs that)
 };

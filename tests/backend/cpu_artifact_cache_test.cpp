@@ -56,6 +56,23 @@ TEST_F(ArtifactCacheTest, PublishesFiles) {
     EXPECT_TRUE(fs::exists(file));
 }
 
+TEST_F(ArtifactCacheTest, WhatWasNotUsedForLongestGoesFirst) {
+    const auto key = [](int i) { return sha256_hex(std::to_string(i)); };
+    for (int i = 0; i < 8; ++i) {
+        const fs::path artifact = cache_.publish(key(i), bytes(std::string(1000, 'x')), "{}").path;
+        const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(100 - i);
+        fs::last_write_time(artifact.parent_path() / "sha256", long_ago);
+    }
+    EXPECT_TRUE(cache_.lookup(key(0)).has_value());  // used again, and therefore kept
+    cache_.trim(8000);
+    for (int i = 0; i < 8; ++i)
+        EXPECT_TRUE(fs::exists(cache_.root() / key(i).substr(0, 2) / key(i))) << i << ": nothing was too much";
+    cache_.trim(7999);
+    for (int i = 0; i < 8; ++i)
+        EXPECT_EQ(cache_.lookup(key(i)).has_value(), i == 0 || i > 3) << i;
+    EXPECT_TRUE(fs::is_empty(cache_.root() / "tmp"));
+}
+
 TEST_F(ArtifactCacheTest, TheFirstOfTwoPublishersWins) {
     (void)cache_.publish(key_, bytes("first"), "{}");
     const CachedArtifact second = cache_.publish(key_, bytes("second"), "{}");

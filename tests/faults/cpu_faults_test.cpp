@@ -11,7 +11,7 @@ using testing::Expected;
 using testing::rows_of;
 
 const std::vector<Expected> kHangs{
-    {"compile_endless", "timeout", "no answer within 15 s; the compile worker stopped by the coordinator"},
+    {"compile_endless", "timeout", "no answer within 20 s; the compile worker stopped by the coordinator"},
     {"endless_loop", "timeout", "no answer within 15 s; the device worker stopped by the coordinator"},
 };
 const std::vector<Expected> kFaults{
@@ -53,6 +53,21 @@ TEST_F(CpuFaultsTest, AHangEndsAtItsDeadlineAndTheNextCandidateIsHealthy) {
     const Ended ended = tune("cpu_hangs");
     ASSERT_EQ(ended.code, 0) << ended.err;
     expect_one_crash_each("cpu_hangs", ",idle=0", kHangs);
+}
+
+TEST_F(CpuFaultsTest, ACompilerThatCrashesIsTheCandidatesFailure) {
+    const auto compiler = workshop_.path("c++");
+    std::ofstream(compiler) << "#!/bin/sh\ncase \"$*\" in *kernel.cpp) kill -SEGV $$ ;; esac\nexec c++ \"$@\"\n";
+    std::filesystem::permissions(compiler, std::filesystem::perms::owner_all);
+    const Ended ended = workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "3"},
+                                      [&] { ::setenv("CXX", compiler.c_str(), 1); });
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    const auto rows = rows_of(workshop_.database(), "healthy");
+    EXPECT_EQ(rows.size(), 3U);
+    for (const auto& [params, row] : rows) {
+        EXPECT_EQ(row.at(0).outcome, "compile_error") << params;
+        EXPECT_THAT(row.at(0).diagnostics, ::testing::HasSubstr("ended by signal 11")) << params;
+    }
 }
 
 TEST_F(CpuFaultsTest, TheRecordedCommandRepeatsTheCrash) {

@@ -1,7 +1,7 @@
 // Whatever dies, and whenever, the record stays whole and nothing stays behind: the built program on a real template,
 // killed by real signals.
 //
-// ATTUNE_KILLS sets how often the coordinator is killed (25 unless set), ATTUNE_SEED the instants.
+// ATTUNE_KILLS sets how often the coordinator is killed (30 unless set), ATTUNE_SEED the instants.
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
@@ -10,10 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <random>
-#include <set>
-
-#include "faults/program.h"
+#include "faults/under_fire.h"
 
 namespace attune {
 namespace {
@@ -25,122 +22,15 @@ using ::testing::IsEmpty;
 using testing::Program;
 using testing::Workshop;
 
-constexpr int kCandidates = 16;  // of healthy.json
 constexpr int kInput = 2, kEnvironment = 3;
 
-long number_from(const char* variable, long fallback) {
-    const char* text = std::getenv(variable);
-    return text == nullptr ? fallback : std::stol(text);
-}
-
-class DeathTest : public ::testing::Test {
+class DeathTest : public testing::StudyUnderFire {
   protected:
-    DeathTest()
-        : seed_(static_cast<std::uint64_t>(number_from("ATTUNE_SEED", static_cast<long>(std::random_device{}())))) {
-        random_.seed(seed_);
-        workshop_.warm_cache();
-    }
-
-    [[nodiscard]] std::vector<std::string> tune() const {
-        return {"tune", testing::data("healthy.json"), "--device", "cpu"};
-    }
-    [[nodiscard]] milliseconds random_time(milliseconds longest) {
-        return milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, longest.count())(random_));
-    }
-
-    [[nodiscard]] SQLite::Database open_database() const {
-        constexpr int kPatienceMs = 60'000;  // while the study creates it
-        return {workshop_.database().string(), SQLite::OPEN_READONLY, kPatienceMs};
-    }
-    [[nodiscard]] int count(const std::string& what) const {
-        return open_database().execAndGet("SELECT " + what).getInt();
-    }
-    [[nodiscard]] int recorded() const {
-        if (!std::filesystem::exists(workshop_.database())) return 0;
-        const bool has_schema = count("count(*) FROM sqlite_schema WHERE name = 'iteration'") > 0;
-        return has_schema ? count("count(*) FROM iteration") : 0;
-    }
-
-    /// Runs the study to its end and checks that what is recorded is all of it, once, numbered without a gap.
-    void expect_it_completes() {
-        const Ended ended = workshop_.run(tune());
-        ASSERT_EQ(ended.code, 0) << ended.err;
-        std::set<std::string> seen;
-        {
-            SQLite::Database db = open_database();
-            EXPECT_EQ(db.execAndGet("PRAGMA integrity_check").getString(), "ok");
-            SQLite::Statement select(db, "SELECT iter, params FROM iteration ORDER BY iter");
-            int next = 1;
-            while (select.executeStep()) {
-                EXPECT_EQ(select.getColumn(0).getInt(), next++);
-                EXPECT_TRUE(seen.insert(select.getColumn(1).getString()).second)
-                    << "twice: " << select.getColumn(1).getString();
-            }
-        }
-        EXPECT_EQ(seen.size(), static_cast<std::size_t>(kCandidates));
-        EXPECT_EQ(count("count(*) FROM intent WHERE is_open"), 0);
-        expect_tsv_equals_database();
-        expect_nothing_left();
-    }
-
-    /// iters.tsv, written line by line, is what is written anew from the database.
-    void expect_tsv_equals_database() {
-        const auto tsv = workshop_.path("results/healthy/iters.tsv");
-        const std::string appended = testing::read_file(tsv);
-        EXPECT_EQ(std::count(appended.begin(), appended.end(), '\n'), count("count(*) + 1 FROM iteration"));
-        std::filesystem::remove(tsv);
-        ASSERT_EQ(workshop_.run(tune()).code, 0);
-        EXPECT_EQ(testing::read_file(tsv), appended);
-    }
-
-    void expect_nothing_left() {
-        EXPECT_TRUE(workshop_.is_deserted());
-        EXPECT_THAT(workshop_.scratch(), IsEmpty());
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(workshop_.path("results"))) {
-            const std::string name = entry.path().filename().string();
-            EXPECT_THAT(name, ::testing::AnyOf("attune.db", "healthy", "iters.tsv", ".lock")) << "left behind";
-        }
-    }
-
-    /// Waits until the study has recorded something.
-    void await_iterations(Program& program, int wanted) {
-        while (recorded() < wanted)
-            ASSERT_TRUE(program.runs_for(milliseconds(10))) << program.wait().err;
-    }
-
-    Workshop workshop_;
-    std::uint64_t seed_;
-    std::mt19937_64 random_;
+    DeathTest() : StudyUnderFire("healthy", "cpu", 16) { workshop_.warm_cache(); }
 };
 
 TEST_F(DeathTest, ACoordinatorKilledAtRandomInstantsLosesNothing) {
-    long kills_left = number_from("ATTUNE_KILLS", 25);
-    int completed = 0;
-    // So long does an undisturbed run take: the instants are spread over all of it.
-    const auto started = std::chrono::steady_clock::now();
-    expect_it_completes();
-    const auto whole = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - started);
-    std::filesystem::remove_all(workshop_.path("results"));
-
-    while (kills_left > 0) {
-        Program program = workshop_.start(tune());
-        if (program.runs_for(random_time(whole))) {
-            program.signal(SIGKILL);
-            EXPECT_EQ(program.wait().signal, SIGKILL);
-            --kills_left;
-            ASSERT_TRUE(workshop_.is_deserted()) << "seed " << seed_;
-        } else {
-            ASSERT_EQ(program.wait().code, 0) << "seed " << seed_;
-        }
-        if (recorded() == kCandidates) {
-            expect_it_completes();
-            std::filesystem::remove_all(workshop_.path("results"));
-            ++completed;
-        }
-    }
-    expect_it_completes();
-    std::cout << completed + 1 << " studies completed under fire, seed " << seed_ << ", whole run " << whole.count()
-              << " ms\n";
+    survive_kills(testing::number_from("ATTUNE_KILLS", 30));
 }
 
 TEST_F(DeathTest, ACoordinatorKilledWhileItCompilesLeavesNoCompilerBehind) {
@@ -289,26 +179,72 @@ TEST_F(DeathTest, ATrulyFullFileSystemEndsTheRunAndTheNextOneGoesOn) {
     const int before = recorded();
     EXPECT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=40m"), 0);
     expect_it_completes();
-    EXPECT_LT(before, kCandidates);
+    EXPECT_LT(before, candidates_);
     ::umount2(disk.c_str(), MNT_DETACH);
 }
 
+#if defined(ATTUNE_JUMPING_CLOCK) && !defined(__SANITIZE_ADDRESS__)  // whose runtime wants to be preloaded first
+TEST_F(DeathTest, AClockThatJumpsChangesNothing) {
+    const auto jumping = [] { ::setenv("LD_PRELOAD", ATTUNE_JUMPING_CLOCK, 1); };
+    Program program = workshop_.start(tune(), jumping);
+    await_iterations(program, 5);
+    program.signal(SIGKILL);
+    (void)program.wait();
+    const Ended ended = workshop_.run(tune(), jumping);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(recorded(), candidates_);
+    EXPECT_EQ(count("count(*) FROM iterations WHERE status = 'crash'"), 0);
+    EXPECT_GT(count("(max(finished_us) - min(finished_us)) / 1000000 / 3600 FROM iteration"), 24 * 365);  // it did jump
+    expect_it_completes();
+}
+#endif
+
+TEST_F(DeathTest, AProgramReplacedUnderARunningStudyChangesNothing) {
+    const auto copy = workshop_.path("attune");
+    std::filesystem::copy_file(ATTUNE_BINARY, copy);
+    auto words = tune();
+    words.insert(words.begin(), copy.string());
+    Program program(words, workshop_.environment(), workshop_.path("log.txt"));
+    await_iterations(program, 2);
+    std::filesystem::remove(copy);
+    for (const pid_t worker : workshop_.processes(" worker "))
+        ::kill(worker, SIGKILL);
+    const Ended ended = program.wait();
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    EXPECT_LE(count("count(*) FROM iterations WHERE status = 'crash'"), 2);  // of each worker's candidate
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ADeviceThatDoesNotComeBackEndsTheRunWithItsReason) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    // No worker can be started without a descriptor to speak to it.
+    const rlimit no_more{3, 3};
+    ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &no_more, nullptr), 0);
+    for (const pid_t worker : workshop_.processes(" worker device"))
+        ::kill(worker, SIGKILL);
+    const Ended ended = program.wait();
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("gave up after 4 starts"));
+    EXPECT_TRUE(workshop_.is_deserted());
+    expect_it_completes();
+}
+
 TEST_F(DeathTest, AFolderThatCannotBeWrittenIsSaidBeforeAnythingStarts) {
-    if (::geteuid() == 0) {
-        // Root writes everywhere but where nobody can.
-        auto words = tune();
-        words.insert(words.end(), {"--db", "/proc/attune/attune.db"});
-        const Ended ended = workshop_.run(words);
-        EXPECT_EQ(ended.code, kEnvironment) << ended.err;
-        EXPECT_THAT(ended.err, HasSubstr("/proc/attune"));
-        return;
-    }
-    std::filesystem::create_directories(workshop_.path("results"));
-    ::chmod(workshop_.path("results").c_str(), 0555);
+    const auto folder = workshop_.path("results");
+    std::filesystem::create_directories(folder);
+    // Permissions stop everybody but root, whom a file system mounted for reading stops.
+    const bool is_root = ::geteuid() == 0;
+    if (is_root && ::mount("tmpfs", folder.c_str(), "tmpfs", MS_RDONLY, "") != 0)
+        GTEST_SKIP() << "root without the right to mount writes everywhere";
+    if (!is_root) ::chmod(folder.c_str(), 0555);
     const Ended ended = workshop_.run(tune());
     EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr(folder.string()));
     EXPECT_THAT(ended.err, HasSubstr("permissions"));
-    ::chmod(workshop_.path("results").c_str(), 0755);
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+    if (is_root) ::umount2(folder.c_str(), MNT_DETACH);
+    ::chmod(folder.c_str(), 0755);
     expect_it_completes();
 }
 

@@ -2,8 +2,14 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <iostream>
 #include <random>
+#include <thread>
 
 #include "config/template.h"
 #include "core/temp_folder.h"
@@ -115,6 +121,56 @@ TEST_P(InterruptionTest, GivesTheVerdictsOfAnUndisturbedRun) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Strategies, InterruptionTest, ::testing::Values("exhaustive", "random"));
+
+// The death of a process in earnest: the kernel ends it wherever it is, in a commit or between two.
+class SigkillTest : public LoopFaultsTest {
+  protected:
+    class SlowDevice : public FakeDevice {
+      public:
+        using FakeDevice::FakeDevice;
+        Result<Samples> time(Slot slot, std::size_t case_index, const SampleRequest& request) override {
+            std::this_thread::sleep_for(std::chrono::microseconds(500));
+            return FakeDevice::time(slot, case_index, request);
+        }
+    };
+    std::unique_ptr<Device> make_device() override { return std::make_unique<SlowDevice>(behaviour_); }
+
+    /// Runs the study in a process of its own. Whether it came to its end before `life` was over and it was killed.
+    bool run_for(const std::filesystem::path& database, std::chrono::microseconds life) {
+        const pid_t child = ::fork();
+        if (child == 0) ::_exit(run(database) == LoopEnd::exhausted ? 0 : 1);
+        std::this_thread::sleep_for(life);
+        ::kill(child, SIGKILL);
+        int status = 0;
+        EXPECT_EQ(::waitpid(child, &status, 0), child);
+        EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+        return WIFEXITED(status);
+    }
+};
+
+TEST_F(SigkillTest, AtTwoHundredRandomInstantsTheVerdictsAreThoseOfAnUndisturbedRun) {
+    constexpr int kKills = 200;
+    const auto started = std::chrono::steady_clock::now();
+    ASSERT_EQ(run(folder_.path() / "undisturbed/attune.db"), LoopEnd::exhausted);
+    const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - started;
+    const auto undisturbed = verdicts(folder_.path() / "undisturbed/attune.db");
+    ASSERT_EQ(undisturbed.size(), 40U);
+
+    std::mt19937 random(11);
+    int studies = 0;
+    for (int kills = 0; kills < kKills; ++studies) {
+        const auto database = folder_.path() / fmt::format("study-{}/attune.db", studies);
+        const auto some_time = [&] {
+            const std::chrono::duration<double> time = whole * std::uniform_real_distribution(0.0, 0.7)(random);
+            return std::chrono::duration_cast<std::chrono::microseconds>(time);
+        };
+        while (kills < kKills && !run_for(database, some_time()))
+            ++kills;
+        ASSERT_EQ(run(database), LoopEnd::exhausted);
+        ASSERT_EQ(verdicts(database), undisturbed) << "study " << studies << ", after " << kills << " kills";
+    }
+    std::cout << kKills << " kills over " << studies << " studies, whole run " << whole.count() << " s\n";
+}
 
 class ThrottlingTest : public LoopFaultsTest {
   protected:

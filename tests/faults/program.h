@@ -169,11 +169,13 @@ class Workshop {
         return names;
     }
 
-    /// Fills the cache with the variants of healthy.json, compiled once a build folder: most tests are about something
-    /// else than compiling. A template edited since only makes the next test slower.
+    /// Fills the cache with the variants of healthy.json, compiled once a build folder and edition of their template:
+    /// most tests are about something else than compiling.
     void warm_cache() const {
         namespace fs = std::filesystem;
-        const fs::path shared = fs::path(ATTUNE_BINARY).parent_path() / "test-cache";
+        const std::size_t edition = std::hash<std::string>{}(read_file(data("cpu_faults/kernel.cpp")) +
+                                                             read_file(data("cpu_faults/template.json")));
+        const fs::path shared = fs::path(ATTUNE_BINARY).parent_path() / ("test-cache-" + std::to_string(edition));
         if (!fs::exists(shared)) {
             const Ended ended = run({"tune", data("healthy.json"), "--device", "cpu"});
             if (ended.code != 0) throw std::runtime_error(ended.err);

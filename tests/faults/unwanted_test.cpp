@@ -115,6 +115,24 @@ TEST_F(UnwantedTest, RestoreStaysInItsFolder) {
     }
 }
 
+TEST_F(UnwantedTest, AReportShowsMarkupAndRunsNone) {
+    record_one();
+    const std::string hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
+    {
+        SQLite::Database db(workshop_.database().string(), SQLite::OPEN_READWRITE);
+        for (const char* place : {"iteration SET description", "iteration SET params", "environment SET device_name",
+                                  "environment SET host", "study SET suite"})
+            db.exec(fmt::format("UPDATE {} = '{}'", place, hostile));
+    }
+    const fs::path page = workshop_.path("report.html");
+    const Ended ended = workshop_.run({"report", "--to", page});
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    const std::string html = testing::read_file(page);
+    EXPECT_THAT(html, HasSubstr("alert(1)"));  // it is shown
+    EXPECT_EQ(html.find("<script>alert"), std::string::npos);
+    EXPECT_EQ(html.find("<img src=x"), std::string::npos);
+}
+
 TEST_F(UnwantedTest, AQueryChangesNothing) {
     record_one();
     const auto text_of = [&] { return testing::read_file(workshop_.database()); };

@@ -172,6 +172,24 @@ TEST_F(WorkerFaultsTest, ADeviceThatComesBackIsUsedAgain) {
     EXPECT_EQ(testing::read_file(starts).size(), 3U);
 }
 
+TEST_F(WorkerFaultsTest, ACompilerThatDiesOrHangsIsAFailureAndTheNextCompileGetsAnother) {
+    Artifact made;
+    made.path = "made";
+    const auto starts = folder_.path() / "starts";
+    const std::string script =
+        fmt::format("echo >> {0}; case $(wc -l < {0}) in 1) kill -SEGV $$;; 2) sleep 1000;; esac;", starts.string()) +
+        say({{"value", made}}) + kWait;
+    RemoteCompiler compiler(shell(script), 10.0);
+    const auto crashed = compiler.compile({});
+    ASSERT_FALSE(crashed.ok());
+    EXPECT_EQ(crashed.failure().outcome, Outcome::compile_error);
+    EXPECT_THAT(crashed.failure().diagnostics, HasSubstr("killed by signal 11"));
+    const auto hung = compiler.compile({});
+    ASSERT_FALSE(hung.ok());
+    EXPECT_EQ(hung.failure().outcome, Outcome::timeout);
+    EXPECT_EQ(compiler.compile({}).value().path, "made");
+}
+
 TEST_F(WorkerFaultsTest, AnInterruptEndsACompileAndAllLaterOnes) {
     RemoteCompiler compiler(shell(kWait), 1000.0);
     std::jthread interrupter([&] {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "core/temp_folder.h"
@@ -88,6 +90,39 @@ TEST(StoreKillTest, EveryFinishedIterationSurvivesOnceAndInOrder) {
             EXPECT_EQ(intents[0].params, sample_params(static_cast<int>(count)));
         }
     }
+}
+
+// What a disk holds after the power went is the database and some first part of its log, the last write torn.
+TEST(StoreKillTest, WhateverIsLeftOfTheLogIsAWholeRecord) {
+    const TempFolder folder;
+    const auto db = folder.path() / "attune.db";
+    const std::int64_t reported = run_and_kill(db, 60'000);
+    const std::filesystem::path log = db.string() + "-wal";
+    ASSERT_TRUE(std::filesystem::exists(log));
+    const auto log_bytes = std::filesystem::file_size(log);
+    std::mt19937_64 random(5);
+    std::int64_t most = 0;
+    for (int cut = 0; cut < 40; ++cut) {
+        const auto copy = folder.path() / std::to_string(cut) / "attune.db";
+        std::filesystem::create_directories(copy.parent_path());
+        std::filesystem::copy_file(db, copy);
+        std::filesystem::copy_file(log, copy.string() + "-wal");
+        const auto kept = cut == 0 ? log_bytes : std::uniform_int_distribution<std::uintmax_t>(0, log_bytes)(random);
+        std::filesystem::resize_file(copy.string() + "-wal", kept);
+        if (cut % 2 == 1) std::ofstream(copy.string() + "-wal", std::ios::app) << std::string(5000, '\xa5');
+
+        Store store(copy);
+        store.open_study(sample_study(), sample_template());
+        const auto rows = store.iterations();
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            ASSERT_EQ(rows[i].params, sample_record(static_cast<int>(i)).params);
+        EXPECT_EQ(store.finish(sample_record(static_cast<int>(rows.size())), {}),
+                  static_cast<std::int64_t>(rows.size()) + 1);
+        SQLite::Database check(copy.string());
+        EXPECT_EQ(check.execAndGet("PRAGMA integrity_check").getString(), "ok");
+        most = std::max(most, static_cast<std::int64_t>(rows.size()));
+    }
+    EXPECT_GE(most, reported) << "the whole log holds whatever was finished";
 }
 
 }  // namespace

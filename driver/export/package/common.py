@@ -19,7 +19,8 @@ _MATCH_FIELDS = ("t_max", "batch_heads", "batch_size", "num_heads")
 _RANGE_KEYS = tuple(f"{end}_{field}" for field in _MATCH_FIELDS for end in ("min", "max"))
 
 
-# Arithmetic of launch geometry, on real numbers as in the template: a division by zero is infinite, not an error.
+# Arithmetic of launch geometry, on real numbers as in the template: a division by zero is infinite, not an error, and
+# its sign is the zero's, so zeros keep theirs.
 
 
 def add(a, b):
@@ -50,12 +51,10 @@ def modulo(a, b):
 def power(a, b):
     try:
         return math.pow(a, b)
-    except ZeroDivisionError:
-        return math.inf
-    except OverflowError:
-        return -math.inf if a < 0 and math.fmod(b, 2.0) != 0 else math.inf
-    except ValueError:
-        return math.inf if a == 0 else math.nan
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, ValueError) and a != 0:
+            return math.nan
+        return math.copysign(math.inf, a) if abs(math.fmod(b, 2.0)) == 1 else math.inf
 
 
 def negative(a):
@@ -67,11 +66,11 @@ def absolute(a):
 
 
 def floor_of(a):
-    return float(math.floor(a)) if math.isfinite(a) else a
+    return math.copysign(math.floor(a), a) if math.isfinite(a) else a
 
 
 def ceil_of(a):
-    return float(math.ceil(a)) if math.isfinite(a) else a
+    return math.copysign(math.ceil(a), a) if math.isfinite(a) else a
 
 
 def ceil_div(a, b):

@@ -23,23 +23,23 @@ constexpr int kFault = Tune::armed ? Tune::fault : Tune::fault_none;
 static_assert(kFault != Tune::fault_compile_error, "the fault that was asked for");
 
 // Each call stays below the compiler's own limit on constant evaluation; thousands of them have no end to speak of.
-constexpr long burn(long seed) {
-    long sum = seed;
-    for (long i = 0; i < 1000; ++i) {
-        for (long j = 0; j < 1000; ++j) sum += (sum ^ i) + j;
+constexpr unsigned long burn(unsigned long seed) {
+    unsigned long sum = seed;  // unsigned, for an overflow would be an error and the end
+    for (unsigned long i = 0; i < 1000; ++i) {
+        for (unsigned long j = 0; j < 1000; ++j) sum += (sum ^ i) + j;
     }
     return sum;
 }
-template <long seed>
+template <unsigned long seed>
 struct Burnt {
-    static constexpr long value = burn(seed);
+    static constexpr unsigned long value = burn(seed);
 };
 template <std::size_t... seeds>
-constexpr long burn_all(std::index_sequence<seeds...>) {
+constexpr unsigned long burn_all(std::index_sequence<seeds...>) {
     return (0 + ... + Burnt<seeds>::value);
 }
 constexpr std::size_t kBurns = kFault == Tune::fault_compile_endless ? 4000 : 0;
-[[maybe_unused]] constexpr long kBurnt = burn_all(std::make_index_sequence<kBurns>());
+[[maybe_unused]] constexpr unsigned long kBurnt = burn_all(std::make_index_sequence<kBurns>());
 
 constexpr std::size_t kManyTypes = kFault == Tune::fault_compile_memory ? std::size_t{1} << 27 : 1;
 [[maybe_unused]] constexpr std::size_t kTypes = std::make_index_sequence<kManyTypes>().size();

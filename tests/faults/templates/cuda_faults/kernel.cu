@@ -9,6 +9,19 @@ constexpr int kFault = Tune::armed ? Tune::fault : Tune::fault_none;
 
 static_assert(kFault != Tune::fault_compile_error, "the fault that was asked for");
 
+// A tree of calls, all the optimiser's to inline: it does not come to an end.
+constexpr int kDepth = kFault == Tune::fault_compile_endless ? 18 : 0;
+
+template <int depth>
+__device__ __forceinline__ float grow(float value) {
+    if constexpr (depth > 0) return grow<depth - 1>(grow<depth - 1>(value));
+    return kDepth > 0 ? sinf(value * 3.0f) + value : value;
+}
+
+// More than a compile may have, byte for byte in the compiler's memory.
+constexpr long long kHoardBytes = kFault == Tune::fault_compile_memory ? 3ll << 30 : 1;
+__device__ char hoard[kHoardBytes] = {1};
+
 __device__ int calls;  // of this module, since it was loaded
 
 __device__ float to_float(unsigned short bits) { return __uint_as_float(static_cast<unsigned>(bits) << 16); }
@@ -45,6 +58,7 @@ __device__ void attend_row(const AttnArgs& args, int head, int row) {
     for (int dim = 0; dim < kHeadDim; ++dim) {
         args.o[(head_start + row) * kHeadDim + dim] = sum > 0.0f ? to_bf16(out[dim] / sum) : 0;
     }
+    top = grow<kDepth>(top) + (args.t_max < 0 ? hoard[-args.t_max] : 0);
     args.lse[head_start + row] = sum > 0.0f ? top + logf(sum) : -infinity;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/backends.h"
 #include "cli/signals.h"
+#include "cli/warm_start.h"
 #include "config/study.h"
 #include "config/template.h"
 #include "core/error.h"
@@ -57,6 +58,18 @@ int compile_workers(std::size_t devices) {
     return std::max(1, cores - 1 - static_cast<int>(devices));
 }
 
+/// What the databases a person named hold of the study's template; one that holds nothing of it is a mistake.
+EarlierStudies read_earlier(const SweepOptions& options, const Study& study, const Space& space) {
+    EarlierStudies earlier(study.template_name, space);
+    for (const std::filesystem::path& database : options.warm_from) {
+        if (earlier.add(database) > 0) continue;
+        throw InputError(fmt::format("--warm-from {}: holds no times of template '{}' in this study's space; name a database "
+                                     "of an earlier study of it, or leave the option out",
+                                     database.string(), study.template_name));
+    }
+    return earlier;
+}
+
 }  // namespace
 
 std::filesystem::path find_study(const std::string& text, const CliContext& context) {
@@ -87,9 +100,16 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     const Space space = options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
     const std::string strategy_name = resolve_strategy(options, study);
     const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
+    EarlierStudies earlier = read_earlier(options, study, space);
 
     Store store(options.database);
     store.open_study(study, kernel_template);
+    if (options.warm_from_own) earlier.add(options.database, study.name);
+    for (const Trial& trial : earlier.trials()) strategy->tell(trial);
+    if (!earlier.trials().empty()) {
+        context.err << fmt::format("warm start: {} results of earlier studies of {}\n", earlier.trials().size(),
+                                   study.template_name);
+    }
     open_suites(devices, study.suite);
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/cli.h"
 #include "loop/coordinator.h"
@@ -21,6 +22,8 @@ struct SweepOptions {
     std::string strategy;                         ///< empty: the study's, else the default
     LoopLimits limits;
     bool remeasure = false;
+    std::vector<std::filesystem::path> warm_from;  ///< databases whose studies of the template the strategy is told of
+    bool warm_from_own = false;                    ///< so are the other studies in `database`
     std::uint64_t shard_index = 0;  ///< of shard_count parts of the space, the one to sweep
     std::uint64_t shard_count = 1;
 };

@@ -20,6 +20,7 @@ struct TuneOptions {
     std::int64_t max_iters = 0;
     double hours = 0.0;
     bool forever = false;
+    bool cold = false;
 };
 
 std::string_view words(LoopEnd end) {
@@ -48,6 +49,7 @@ void run(TuneOptions options, const CliContext& context) {
     if (options.max_iters > 0) options.sweep.limits.max_iters = options.max_iters;
     if (options.hours > 0) options.sweep.limits.hours = options.hours;
     if (!options.shard.empty()) parse_shard(options.shard, options.sweep);
+    options.sweep.warm_from_own = !options.cold;
     LoopEnd end = LoopEnd::exhausted;
     {
         ProgressPrinter progress(context.err, context.err_is_terminal);
@@ -80,6 +82,10 @@ void add_tune(CLI::App& app, const CliContext& context) {
     command->add_option("--seed", options->sweep.seed, "instead of the study's");
     command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space, 1 <= i <= n");
     command->add_flag("--remeasure", options->sweep.remeasure, "measure again what earlier runs have recorded");
+    command->add_option("--warm-from", options->sweep.warm_from,
+                        "database of earlier studies of the template, on any device and suite, to start from; again for more")
+        ->allow_extra_args(false);
+    command->add_flag("--cold", options->cold, "take nothing from other studies in the database");
     command->add_option("--db", options->sweep.database, "the database")->capture_default_str();
     command->callback([options, &context] { run(*options, context); });
 }

@@ -47,7 +47,7 @@ GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
         active += levels > 1 ? 1.0 : 0.0;
     }
     usual_log_weight_ = std::log(kTotalWeight / active);
-    settings_.assign(2 * knobs_.size() + 1, usual_log_weight_);
+    settings_.assign(2 * knobs_.size() + 2, usual_log_weight_);
     settings_.back() = kLogNoise;
     steps_.assign(settings_.size(), kFirstStep);
     last_gradient_.assign(settings_.size(), 0.0);
@@ -55,6 +55,7 @@ GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
 }
 
 void GaussianProcess::tabulate() {
+    place_exponent_ = -std::exp(settings_[2 * knobs_.size()]);
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
         Knob& knob = knobs_[i];
         knob.exponents.assign(knob.levels * knob.levels, 0.0);
@@ -69,27 +70,29 @@ void GaussianProcess::tabulate() {
     }
 }
 
-double GaussianProcess::covariance(const Candidate& a, const Candidate& b) const {
-    double exponent = 0.0;
+double GaussianProcess::covariance(const Candidate& a, const Candidate& b, bool same_place) const {
+    double exponent = same_place ? 0.0 : place_exponent_;
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
         exponent += knobs_[i].exponents[a.choice[i] * knobs_[i].levels + b.choice[i]];
     }
     return std::exp(exponent);
 }
 
-void GaussianProcess::fit(std::vector<Candidate> candidates, std::vector<double> values) {
-    candidates_ = std::move(candidates);
-    values_ = std::move(values);
+void GaussianProcess::fit(std::vector<KnownScore> observations) {
+    observations_ = std::move(observations);
     condition();
 }
 
 void GaussianProcess::condition() {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     kernel_.assign(n * n, 0.0);
     std::vector<double> factor(n * n, 0.0);
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t j = 0; j <= i; ++j) {
-            kernel_[i * n + j] = i == j ? 1.0 + std::exp(settings_.back()) : covariance(candidates_[i], candidates_[j]);
+            const KnownScore& a = observations_[i];
+            const KnownScore& b = observations_[j];
+            kernel_[i * n + j] = i == j ? 1.0 + std::exp(settings_.back())
+                                        : covariance(a.candidate, b.candidate, a.elsewhere == b.elsewhere);
             const double rest = kernel_[i * n + j] - dot(&factor[i * n], &factor[j * n], j);
             factor[i * n + j] = i == j ? std::sqrt(rest) : rest / factor[j * n + j];
         }
@@ -109,8 +112,11 @@ void GaussianProcess::condition() {
     }
     alpha_.assign(n, 0.0);
     scale_ = 0.0;
+    std::vector<double> values(n);
+    for (std::size_t i = 0; i < n; ++i)
+        values[i] = observations_[i].value;
     for (std::size_t i = 0; i < n; ++i) {
-        const double whitened = dot(&inverse_[i * n], values_.data(), i + 1);
+        const double whitened = dot(&inverse_[i * n], values.data(), i + 1);
         scale_ += whitened * whitened / static_cast<double>(n);
         for (std::size_t j = 0; j <= i; ++j)
             alpha_[j] += inverse_[i * n + j] * whitened;
@@ -121,7 +127,7 @@ void GaussianProcess::condition() {
 /// Derivative of the log likelihood, its scale profiled out: half the sum over all pairs of
 /// (alpha alpha' / scale - K^-1) * dK/dsetting.
 std::vector<double> GaussianProcess::likelihood_gradient() const {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     std::vector<double> precision(n * n, 0.0);
     for (std::size_t k = 0; k < n; ++k) {
         const double* row = &inverse_[k * n];
@@ -131,12 +137,16 @@ std::vector<double> GaussianProcess::likelihood_gradient() const {
         }
     }
     std::vector<double> gradient(settings_.size(), 0.0);
+    double& place_gradient = gradient[2 * knobs_.size()];
     for (std::size_t i = 0; i < n; ++i) {
+        const KnownScore& a = observations_[i];
         for (std::size_t j = 0; j < i; ++j) {
             const double pull = alpha_[i] * alpha_[j] / scale_ - precision[i * n + j];
             const double weight = pull * kernel_[i * n + j];
+            const KnownScore& b = observations_[j];
+            if (a.elsewhere != b.elsewhere) place_gradient += weight * place_exponent_;
             for (std::size_t knob = 0; knob < knobs_.size(); ++knob) {
-                const int apart = candidates_[i].choice[knob] - candidates_[j].choice[knob];
+                const int apart = a.candidate.choice[knob] - b.candidate.choice[knob];
                 if (apart == 0) continue;
                 gradient[2 * knob] -= weight;
                 if (knobs_[knob].ordered) gradient[2 * knob + 1] -= weight * std::abs(apart);
@@ -170,9 +180,9 @@ void GaussianProcess::learn() {
 }
 
 std::vector<double> GaussianProcess::covariances(const Candidate& candidate) const {
-    std::vector<double> column(candidates_.size());
-    for (std::size_t i = 0; i < candidates_.size(); ++i)
-        column[i] = covariance(candidate, candidates_[i]);
+    std::vector<double> column(observations_.size());
+    for (std::size_t i = 0; i < column.size(); ++i)
+        column[i] = covariance(candidate, observations_[i].candidate, !observations_[i].elsewhere);
     return column;
 }
 
@@ -181,7 +191,7 @@ double GaussianProcess::mean(const Candidate& candidate) const {
 }
 
 Prediction GaussianProcess::predict(const Candidate& candidate) const {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     const std::vector<double> column = covariances(candidate);
     double explained = 0.0;
     for (std::size_t i = 0; i < n; ++i) {

@@ -8,6 +8,13 @@
 
 namespace attune {
 
+/// A score to learn from.
+struct KnownScore {
+    Candidate candidate;
+    double value = 0.0;      ///< standardised: mean 0, variance 1 over all
+    bool elsewhere = false;  ///< measured by an earlier study, on another device or suite
+};
+
 /// Of a standardised score.
 struct Prediction {
     double mean = 0.0;
@@ -17,13 +24,14 @@ struct Prediction {
 /// The covariance of two candidates is the product over knobs of exp(-weight * distance). A knob has two distances,
 /// each with a weight that is learned: 1 when the values differ at all, and for integers also how far apart their
 /// places in the list are. A weight near 0 makes a knob irrelevant; small weights let knobs act singly and in pairs
-/// rather than all at once, which is how those of a kernel behave.
+/// rather than all at once, which is how those of a kernel behave. A last weight, learned like the others, says how far
+/// what was measured elsewhere holds here.
 class GaussianProcess {
   public:
     explicit GaussianProcess(const std::vector<Parameter>& parameters);
 
-    /// Conditions on `values` (standardised: mean 0, variance 1) at `candidates`. O(n^3).
-    void fit(std::vector<Candidate> candidates, std::vector<double> values);
+    /// Conditions on `observations`. O(n^3).
+    void fit(std::vector<KnownScore> observations);
     /// One step of the weights towards a larger likelihood of what was fitted, and a fit with them. O(n^3).
     void learn();
 
@@ -39,19 +47,19 @@ class GaussianProcess {
 
     void tabulate();
     void condition();
-    [[nodiscard]] double covariance(const Candidate& a, const Candidate& b) const;
+    [[nodiscard]] double covariance(const Candidate& a, const Candidate& b, bool same_place) const;
     [[nodiscard]] std::vector<double> covariances(const Candidate& candidate) const;
     [[nodiscard]] std::vector<double> likelihood_gradient() const;
 
     std::vector<Knob> knobs_;
     double usual_log_weight_ = 0.0;
-    // Logarithms of the weights, two a knob, and last that of the noise's share of the variance.
+    // Logarithms of the weights: two a knob, that of the place, and last that of the noise's share of the variance.
     std::vector<double> settings_;
+    double place_exponent_ = 0.0;  ///< minus the weight of the place
     std::vector<double> steps_;
     std::vector<double> last_gradient_;
 
-    std::vector<Candidate> candidates_;
-    std::vector<double> values_;
+    std::vector<KnownScore> observations_;
     std::vector<double> kernel_;   ///< n x n, lower triangle
     std::vector<double> inverse_;  ///< of the kernel's Cholesky factor; n x n, lower triangle
     std::vector<double> alpha_;    ///< inverse of the kernel times the values

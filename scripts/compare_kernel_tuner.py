@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,9 @@ LEFT_OUT = {"brute_force", "nsga2", "nsga3", "skopt", "pyatf_strategies"}
 COSTS = ("compile_time", "verification_time", "benchmark_time")  # milliseconds, in cache files and in results
 
 
+RUN_LIMIT_S = 300  # some strategies go on for ever once they find nothing new
+
+
 def effort_to_near_best(results, near_ms, limit):
     """Evaluations and recorded seconds until the first time at or below near_ms; all of them when there is none."""
     seconds = 0.0
@@ -40,8 +44,13 @@ def effort_to_near_best(results, near_ms, limit):
     return limit, seconds
 
 
+def give_up(*_):
+    raise TimeoutError(f"no end after {RUN_LIMIT_S} s")
+
+
 def run_kernel_tuner(task):
     """Effort of one seeded run of a Kernel Tuner strategy; an error's text when it cannot run."""
+    signal.signal(signal.SIGALRM, give_up)
     cache, strategy, seed, limit, near_ms = task
     import kernel_tuner
     import numpy
@@ -49,6 +58,7 @@ def run_kernel_tuner(task):
     random.seed(seed)
     numpy.random.seed(seed)
     silence = io.StringIO()
+    signal.alarm(RUN_LIMIT_S)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
             warnings.simplefilter("ignore")
@@ -56,6 +66,8 @@ def run_kernel_tuner(task):
                 cache, strategy=strategy, strategy_options={"max_fevals": limit}, quiet=True, verbose=False)
     except Exception as error:  # whatever a strategy throws is that strategy's result
         return f"{type(error).__name__}: {error}"
+    finally:
+        signal.alarm(0)
     return effort_to_near_best(results, near_ms, limit)
 
 

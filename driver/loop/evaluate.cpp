@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/statistics.h"
 #include "core/verdict.h"
+#include "loop/alternation.h"
 
 namespace attune {
 namespace {
@@ -184,26 +185,12 @@ Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& ev
     return challenge(*experiment.incumbent, evaluation);
 }
 
-// Challenger and incumbent in alternation, so that drift hits both alike; more pairs until the interval on the ratio
-// excludes 1 or the budget is spent.
 Evaluator::Failed Evaluator::challenge(const Incumbent& incumbent, Evaluation& evaluation) {
-    std::vector<CasePairs> pairs;
-    for (const CaseRecord& record : evaluation.cases) pairs.push_back({record.family, {}});
-    PairedVerdict verdict;
-    int taken = 0;
-    while (taken < settings_.max_pairs) {
-        const int round = std::min(settings_.min_pairs, settings_.max_pairs - taken);
-        for (std::size_t index = 0; index < pairs.size(); ++index) {
-            const auto paired = device_.pair(index, round);
-            if (!paired.ok()) return paired.failure();
-            append(pairs[index].samples.a_ms, paired.value().a_ms);
-            append(pairs[index].samples.b_ms, paired.value().b_ms);
-        }
-        taken += round;
-        verdict = judge_pairs(pairs, settings_);
-        if (verdict.decided) break;
-    }
-    evaluation.pair = PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high, taken};
+    const auto ended = alternate(suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); });
+    if (!ended.ok()) return ended.failure();
+    const PairedVerdict& verdict = ended.value().verdict;
+    evaluation.pair = PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high,
+                                 ended.value().pairs};
     const std::string interval =
         fmt::format("{:.4f} [{:.4f}, {:.4f}]", verdict.ratio, verdict.ratio_low, verdict.ratio_high);
     if (verdict.ratio_high < 1.0) {

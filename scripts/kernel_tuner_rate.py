@@ -12,7 +12,9 @@ import argparse
 import json
 import math
 import re
+import shutil
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
@@ -58,8 +60,7 @@ def kernel_source(sources):
     fill = "".join(f" args.{name} = arg_{name};" for name in [name for _, name in POINTERS] + SIZES + ["scale"])
     head = "block_sparse_attn_fwd(const __grid_constant__ AttnArgs args) {"
     assert head in text
-    text = text.replace(head, f"block_sparse_attn_fwd({arguments}) {{\n    AttnArgs args;{fill}")
-    return text.replace('#include "attune_tune.h"', tune_header(sources).replace("#pragma once", ""))
+    return text.replace(head, f"block_sparse_attn_fwd({arguments}) {{\n    AttnArgs args;{fill}")
 
 
 def arguments():
@@ -81,7 +82,7 @@ def arguments():
 
 
 def macro_value(sources, name, text):
-    """What a macro says for a value: a number, or the name of the word's constant in `Tune`."""
+    """What a macro says for a value: the number itself, or that of the word."""
     words = re.search(rf"\b{name}_{re.escape(text)} = (\d+)", (sources / "attune_tune.h").read_text())
     return int(words.group(1)) if words else int(text)
 
@@ -102,13 +103,17 @@ def main():
         settings.append(numbers | {"block_size_x": 32 * numbers["KT_num_warps"]})
     tune_params = {name: sorted({setting[name] for setting in settings}) for name in settings[0]}
     wanted = {tuple(setting[name] for name in tune_params) for setting in settings}
+    headers = Path(tempfile.mkdtemp())
+    shutil.copytree(options.sources, headers, dirs_exist_ok=True)
+    (headers / "attune_tune.h").write_text(tune_header(options.sources))
     started = time.perf_counter()
     results, environment = kernel_tuner.tune_kernel(
         "block_sparse_attn_fwd", kernel_source(options.sources), (BATCH * HEADS * T_MAX,), arguments(), tune_params,
         grid_div_x=["KT_tile_m"], lang="cupy", restrictions=lambda p: tuple(p[name] for name in tune_params) in wanted,
         smem_args={"size": lambda p: 256 * p["KT_tile_m"] + 512 * p["KT_tile_n"] * p["KT_num_stages"]},
-        compiler_options=["-std=c++17", "-default-device", f"-I{options.sources}"], quiet=True)
+        compiler_options=["-std=c++17", "-default-device", f"-I{headers}"], quiet=True)
     took_s = time.perf_counter() - started
+    shutil.rmtree(headers)
     timed = [result["time"] for result in results if isinstance(result["time"], float)]
     compile_s = sum(result["compile_time"] for result in results) / 1000
     print(json.dumps({"tuner": "kernel_tuner", "device": environment.get("device_name"), "variants": len(results),

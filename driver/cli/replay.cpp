@@ -60,6 +60,7 @@ RecordedRow recorded_row(const IterationRow& row) {
     recorded.trial.score_ms = row.geomean_ms;
     recorded.trial.bound_ms = row.bound_ms;
     recorded.trial.cost_s = row.cost_s;
+    recorded.trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
     return recorded;
 }
 

@@ -44,6 +44,7 @@ std::size_t EarlierStudies::add_study(const Reader& reader, const std::string& s
         trial.score_ms = row.geomean_ms;
         trial.bound_ms = row.bound_ms;
         trial.cost_s = row.cost_s;
+        trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
         trial.origin = origin->second;
         trials_.push_back(std::move(trial));
     });

@@ -18,7 +18,8 @@ double expected_of_bound(double bound, double best) {
 void EarlierLevels::hear(const Trial& trial) {
     const std::optional<double> level = log_score(trial);
     if (!level) return;
-    const Heard item{trial.candidate, space_.index_of(trial.candidate), trial.origin, *level, !trial.score_ms};
+    const Heard item{trial.candidate, space_.index_of(trial.candidate), trial.origin, *level, trial.features,
+                     !trial.score_ms};
     if (!item.is_bound) {
         Origin& origin = origins_[item.origin];
         origin.best = std::min(origin.best, item.level);
@@ -52,7 +53,7 @@ std::vector<Level> EarlierLevels::levels(std::size_t count) {
         const Heard& item = heard_[i];
         const auto offset = offsets.find(item.origin);
         if (levels.size() == count || offset == offsets.end() || here_.contains(item.rank)) continue;
-        levels.push_back({item.candidate, expected(item) + offset->second});
+        levels.push_back({item.candidate, expected(item) + offset->second, item.features});
     }
     return levels;
 }

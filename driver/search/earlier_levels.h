@@ -16,6 +16,7 @@ namespace attune {
 struct Level {
     Candidate candidate;
     double level = 0.0;
+    StaticFeatures features{};
 };
 
 /// What to expect of a variant that was pruned, in log scores: it was timed on one family of three, as a rule, and its
@@ -40,6 +41,7 @@ class EarlierLevels {
         std::uint64_t rank = 0;
         std::uint32_t origin = 0;
         double level = 0.0;
+        StaticFeatures features{};
         bool is_bound = false;
     };
     struct Origin {

@@ -13,7 +13,7 @@
 namespace attune {
 namespace {
 
-constexpr std::size_t kFirstRandom = 4;         ///< observations before the model has a say
+constexpr std::size_t kFirstRandom = 2;         ///< observations before the model has a say
 constexpr std::size_t kMostObservations = 128;  ///< the model looks at so many: its work is cubic in them
 constexpr std::size_t kMostEarlier = 64;        ///< of them at most so many of earlier studies
 constexpr std::size_t kRandomPool = 160;        ///< candidates from anywhere in a pool
@@ -64,7 +64,7 @@ class Model final : public GuardedStrategy {
         const std::optional<double> level = expected_level(trial);
         if (!level && told_.empty()) return;
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
-        told_.push_back({trial.candidate, level.value_or(worst_)});
+        told_.push_back({trial.candidate, level.value_or(worst_), trial.features});
         if (trial.score_ms) earlier_.meet(trial.candidate, *level);
         if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
         stale_ = true;
@@ -128,12 +128,12 @@ class Model final : public GuardedStrategy {
         std::vector<double> levels;
         for (const Level& item : own_levels()) {
             levels.push_back(item.level);
-            observations.push_back({item.candidate, 0.0, false});
+            observations.push_back({item.candidate, 0.0, false, item.features});
         }
         for (const Level& item : earlier) {
             if (observations.size() >= kMostObservations) break;
             levels.push_back(item.level);
-            observations.push_back({item.candidate, 0.0, true});
+            observations.push_back({item.candidate, 0.0, true, item.features});
         }
         compress(levels);
         const double count = static_cast<double>(levels.size());

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -29,6 +30,7 @@ struct ReplayOptions {
     std::uint64_t seed = 0;
     std::size_t max_evaluations = 0;
     bool until_near = false;
+    bool by_seconds = false;
     std::vector<std::filesystem::path> warm_from;
     std::string format;
 };
@@ -147,6 +149,34 @@ Quartiles quartiles_at(const std::vector<ReplayRun>& runs, std::vector<double> R
     return quartiles(std::move(values));
 }
 
+/// Best scores at 1, 2, 5, 10, … simulated seconds; infinite before the first result.
+void print_by_seconds(const std::vector<ReplayRun>& runs, RowFormat format, const CliContext& context) {
+    double longest_s = 0.0;
+    for (const ReplayRun& run : runs) {
+        if (!run.elapsed_s.empty()) longest_s = std::max(longest_s, run.elapsed_s.back());
+    }
+    const auto best_by = [](const ReplayRun& run, double second) {
+        const auto after = std::upper_bound(run.elapsed_s.begin(), run.elapsed_s.end(), second);
+        if (after == run.elapsed_s.begin()) return std::numeric_limits<double>::infinity();
+        return run.best_ms[static_cast<std::size_t>(after - run.elapsed_s.begin()) - 1];
+    };
+    const auto printer = make_row_printer(format, context.out, context.width_columns);
+    printer->columns({"elapsed_s", "best_ms", "best_low_ms", "best_high_ms"});
+    const auto cell = [](double value) { return std::isfinite(value) ? Cell(value) : Cell(); };
+    bool wanted = true;
+    for (double decade = 1.0; wanted && decade <= longest_s; decade *= 10.0) {
+        for (const double factor : {1.0, 2.0, 5.0}) {
+            std::vector<double> values;
+            for (const ReplayRun& run : runs)
+                values.push_back(best_by(run, decade * factor));
+            const Quartiles best = quartiles(std::move(values));
+            const std::array cells{Cell(decade * factor), cell(best.median), cell(best.low), cell(best.high)};
+            wanted = wanted && printer->row(cells);
+        }
+    }
+    printer->finish();
+}
+
 void print_rows(const std::vector<ReplayRun>& runs, RowFormat format, const CliContext& context) {
     const auto printer = make_row_printer(format, context.out, context.width_columns);
     printer->columns({"evaluations", "elapsed_s", "best_ms", "best_low_ms", "best_high_ms"});
@@ -223,6 +253,8 @@ void run(const ReplayOptions& options, const CliContext& context) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
     if (as_json) {
         print_json(recorded, strategy, runs, context);
+    } else if (options.by_seconds) {
+        print_by_seconds(runs, format, context);
     } else {
         print_rows(runs, format, context);
     }
@@ -242,6 +274,7 @@ void add_replay(CLI::App& app, const CliContext& context) {
     command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();
     command->add_option("--max-evaluations", options->max_evaluations, "end of a run; 0: the whole space")
         ->capture_default_str();
+    command->add_flag("--by-seconds", options->by_seconds, "rows at simulated seconds instead of evaluations");
     command->add_flag("--until-near", options->until_near, "end a run within 1 % of the best");
     command
         ->add_option("--warm-from", options->warm_from,

@@ -69,6 +69,14 @@ class WarmStart : public testing::Test {
         return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "out"),
                 read_file(folder_.path() / "err")};
     }
+    [[nodiscard]] Ran replay(const std::string& more) const {
+        const std::string command =
+            fmt::format("{0} replay quick-sm90_ws --db {1} {2} > {3}/out 2> {3}/err", ATTUNE_BINARY,
+                        ATTUNE_SOURCE_DIR "/results/h200/attune.db", more, folder_.path().string());
+        const int status = std::system(command.c_str());
+        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "out"),
+                read_file(folder_.path() / "err")};
+    }
     [[nodiscard]] std::string rows(const std::string& study) const {
         return read_file(folder_.path() / study / "iters.tsv");
     }
@@ -96,6 +104,31 @@ TEST_F(WarmStart, TakesTheBestOfOtherStudiesOfTheTemplate) {
     const Ran elsewhere = tune("third", "other", from);
     ASSERT_EQ(elsewhere.code, 0) << elsewhere.err;
     EXPECT_THAT(elsewhere.err, HasSubstr("warm start: 8 results of earlier studies"));
+}
+
+/// Mean evaluations until near the best, of `attune replay --format json`.
+double mean_evaluations(const Ran& ran) {
+    double sum = 0.0;
+    const json answer = json::parse(ran.out);
+    for (const json& count : answer["evaluations_to_near_best"])
+        sum += count.is_null() ? 500.0 : count.get<double>();
+    return sum / static_cast<double>(answer["evaluations_to_near_best"].size());
+}
+
+// What was tuned on the suite `full` is near the best of `quick`.
+TEST_F(WarmStart, ARecordedStudyOfAnotherSuiteSavesMostOfTheSearch) {
+    const std::string arguments = "--runs 10 --until-near --format json";
+    const Ran cold = replay(arguments);
+    const Ran warm = replay(arguments + " --warm-from " ATTUNE_SOURCE_DIR "/results/h200/attune.db");
+    ASSERT_EQ(cold.code, 0) << cold.err;
+    ASSERT_EQ(warm.code, 0) << warm.err;
+    EXPECT_LT(mean_evaluations(warm), 0.5 * mean_evaluations(cold));
+}
+
+TEST_F(WarmStart, ReplayAnswersBySecondsToo) {
+    const Ran ran = replay("--runs 3 --max-evaluations 20 --by-seconds --format tsv");
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_THAT(ran.out, testing::StartsWith("elapsed_s\tbest_ms\tbest_low_ms\tbest_high_ms\n1\t"));
 }
 
 TEST_F(WarmStart, ADatabaseWithNothingToGiveIsAMistake) {

@@ -2,8 +2,9 @@
 """Compare attune's search strategies with Kernel Tuner's on one recorded space.
 
 Both sides search the same Kernel Tuner cache file without a device: attune by `attune replay`, Kernel Tuner in its
-simulation mode. Counted are the distinct evaluations until a result within 1 % of the recorded best; a run that never
-gets there counts as the limit.
+simulation mode. Counted are the distinct evaluations until a result within 1 % of the recorded best, and what those had
+cost when they were recorded (compile and device seconds, one after the other); a run that never gets there counts as the
+limit, and with all the seconds it spent.
 
     python3 -m venv /some/venv && /some/venv/bin/pip install kernel_tuner
     /some/venv/bin/python scripts/compare_kernel_tuner.py CACHE.json --seeds 100
@@ -14,6 +15,7 @@ import contextlib
 import io
 import json
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,16 +27,30 @@ from pathlib import Path
 LEFT_OUT = {"brute_force", "nsga2", "nsga3", "skopt", "pyatf_strategies"}
 
 
-def evaluations_to_near_best(times, near_ms, limit):
-    """Position (from 1) of the first time at or below near_ms; limit when there is none."""
-    for count, time_ms in enumerate(times[:limit], start=1):
+COSTS = ("compile_time", "verification_time", "benchmark_time")  # milliseconds, in cache files and in results
+
+
+RUN_LIMIT_S = 300  # some strategies go on for ever once they find nothing new
+
+
+def effort_to_near_best(results, near_ms, limit):
+    """Evaluations and recorded seconds until the first time at or below near_ms; all of them when there is none."""
+    seconds = 0.0
+    for count, result in enumerate(results[:limit], start=1):
+        seconds += sum(result.get(part) or 0.0 for part in COSTS) / 1000.0
+        time_ms = result.get("time")
         if isinstance(time_ms, (int, float)) and time_ms <= near_ms:
-            return count
-    return limit
+            return count, seconds
+    return limit, seconds
+
+
+def give_up(*_):
+    raise TimeoutError(f"no end after {RUN_LIMIT_S} s")
 
 
 def run_kernel_tuner(task):
-    """One seeded run of a Kernel Tuner strategy; an error's text when it cannot run."""
+    """Effort of one seeded run of a Kernel Tuner strategy; an error's text when it cannot run."""
+    signal.signal(signal.SIGALRM, give_up)
     cache, strategy, seed, limit, near_ms = task
     import kernel_tuner
     import numpy
@@ -42,6 +58,7 @@ def run_kernel_tuner(task):
     random.seed(seed)
     numpy.random.seed(seed)
     silence = io.StringIO()
+    signal.alarm(RUN_LIMIT_S)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
             warnings.simplefilter("ignore")
@@ -49,36 +66,40 @@ def run_kernel_tuner(task):
                 cache, strategy=strategy, strategy_options={"max_fevals": limit}, quiet=True, verbose=False)
     except Exception as error:  # whatever a strategy throws is that strategy's result
         return f"{type(error).__name__}: {error}"
-    return evaluations_to_near_best([result.get("time") for result in results], near_ms, limit)
+    finally:
+        signal.alarm(0)
+    return effort_to_near_best(results, near_ms, limit)
 
 
-def kernel_tuner_counts(pool, cache, strategies, seeds, limit, near_ms):
+def kernel_tuner_efforts(pool, cache, strategies, seeds, limit, near_ms):
     for strategy in strategies:
         tasks = [(cache, strategy, seed, limit, near_ms) for seed in range(seeds)]
-        counts = []
+        efforts = []
         for result in pool.map(run_kernel_tuner, tasks):
             if isinstance(result, str):
                 print(f"kernel_tuner {strategy}: {result}", file=sys.stderr)
-                counts = []
+                efforts = []
                 break
-            counts.append(result)
-        if counts:
-            yield f"kernel_tuner {strategy}", counts
+            efforts.append(result)
+        if efforts:
+            yield f"kernel_tuner {strategy}", efforts
 
 
-def attune_counts(binary, cache, strategies, seeds, limit):
+def attune_efforts(binary, cache, strategies, seeds, limit):
     for strategy in strategies:
         command = [binary, "replay", cache, "--strategy", strategy, "--runs", str(seeds), "--max-evaluations",
                    str(limit), "--until-near", "--format", "json"]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        yield f"attune {strategy}", [count or limit for count in answer["evaluations_to_near_best"]]
+        counts = [count or limit for count in answer["evaluations_to_near_best"]]
+        yield f"attune {strategy}", list(zip(counts, answer["elapsed_s"]))
 
 
-def row(name, counts, limit):
+def row(name, efforts, limit):
+    counts, seconds = zip(*efforts)
     quartiles = statistics.quantiles(counts, n=4) if len(counts) > 1 else [counts[0]] * 3
     missed = sum(count >= limit for count in counts)
     return (f"{name:38s} {quartiles[1]:9.0f} {quartiles[0]:9.0f} {quartiles[2]:9.0f} "
-            f"{statistics.fmean(counts):9.1f} {missed:9d}")
+            f"{statistics.fmean(counts):9.1f} {statistics.median(seconds):9.1f} {missed:9d}")
 
 
 def main():
@@ -87,7 +108,7 @@ def main():
     parser.add_argument("--attune", default=str(Path(__file__).resolve().parent.parent / "build" / "attune"))
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--max-evaluations", type=int, default=1000)
-    parser.add_argument("--attune-strategies", default="auto,model,hill_climb,simulated_annealing,genetic,random")
+    parser.add_argument("--attune-strategies", default="auto,model,hill_climb,simulated_annealing,genetic,random,exhaustive")
     parser.add_argument("--kernel-tuner-strategies", default="", help="comma-separated; default: all that can run")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
@@ -102,13 +123,13 @@ def main():
     print(f"{options.cache}: {len(cache)} configurations, best {best_ms:.6g} ms, {options.seeds} seeds, at most {limit} "
           "evaluations")
     print(f"{'evaluations to within 1 % of the best':38s} {'median':>9s} {'quartile':>9s} {'quartile':>9s} "
-          f"{'mean':>9s} {'missed':>9s}")
-    for name, counts in attune_counts(options.attune, options.cache, options.attune_strategies.split(","),
-                                      options.seeds, limit):
-        print(row(name, counts, limit), flush=True)
+          f"{'mean':>9s} {'seconds':>9s} {'missed':>9s}")
+    for name, efforts in attune_efforts(options.attune, options.cache, options.attune_strategies.split(","),
+                                        options.seeds, limit):
+        print(row(name, efforts, limit), flush=True)
     with ProcessPoolExecutor(options.jobs) as pool:
-        for name, counts in kernel_tuner_counts(pool, options.cache, theirs, options.seeds, limit, best_ms * 1.01):
-            print(row(name, counts, limit), flush=True)
+        for name, efforts in kernel_tuner_efforts(pool, options.cache, theirs, options.seeds, limit, best_ms * 1.01):
+            print(row(name, efforts, limit), flush=True)
 
 
 if __name__ == "__main__":

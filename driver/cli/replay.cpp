@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/row_printer.h"
+#include "cli/warm_start.h"
 #include "config/json_reader.h"
 #include "config/kernel_tuner_cache.h"
 #include "core/error.h"
@@ -28,6 +30,8 @@ struct ReplayOptions {
     std::uint64_t seed = 0;
     std::size_t max_evaluations = 0;
     bool until_near = false;
+    bool by_seconds = false;
+    std::vector<std::filesystem::path> warm_from;
     std::string format;
 };
 
@@ -58,6 +62,7 @@ RecordedRow recorded_row(const IterationRow& row) {
     recorded.trial.score_ms = row.geomean_ms;
     recorded.trial.bound_ms = row.bound_ms;
     recorded.trial.cost_s = row.cost_s;
+    recorded.trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
     return recorded;
 }
 
@@ -82,19 +87,42 @@ RecordedSpace recorded_study(const Reader& reader, const std::string& name, cons
     return {name, std::move(largest->second)};
 }
 
+/// What is searched, and the template it is of; a Kernel Tuner cache file has none.
+struct Recording {
+    RecordedSpace space;
+    std::string study;
+    std::string template_name;
+};
+
 /// A study's name, its study file, or a Kernel Tuner cache file.
-RecordedSpace load_recorded(const ReplayOptions& options, const CliContext& context) {
+Recording load_recorded(const ReplayOptions& options, const CliContext& context) {
     std::string name = options.source;
     if (name.ends_with(".json")) {
         const JsonValue root = read_json_file(name);
         for (const auto& [key, value] : root.members()) {
-            if (key == "tune_params_keys") return {name, read_kernel_tuner_cache(name)};
+            if (key == "tune_params_keys") return {{name, read_kernel_tuner_cache(name)}, "", ""};
             if (key == "name") name = value.text();
         }
         if (name == options.source) root.fail("is neither a study (no key 'name') nor a Kernel Tuner cache file");
     }
     const Reader reader(options.db);
-    return recorded_study(reader, reader.study(name).name, context);
+    const StudyInfo study = reader.study(name);
+    return {recorded_study(reader, study.name, context), study.name, study.template_name};
+}
+
+/// Trials of earlier studies; the one that is replayed is not its own past.
+std::vector<Trial> load_earlier(const ReplayOptions& options, const Recording& recording) {
+    EarlierStudies earlier(recording.template_name, recording.space.space());
+    for (const std::filesystem::path& database : options.warm_from) {
+        const bool own = std::filesystem::exists(database) && std::filesystem::exists(options.db) &&
+                         std::filesystem::equivalent(database, options.db);
+        if (earlier.add(database, own ? recording.study : "") == 0) {
+            throw InputError(
+                fmt::format("--warm-from {}: holds no times of another study of template '{}' in this space",
+                            database.string(), recording.template_name));
+        }
+    }
+    return earlier.trials();
 }
 
 /// 1, 2, 5, 10, 20, 50, … up to the longest run, and that run's length.
@@ -121,6 +149,34 @@ Quartiles quartiles_at(const std::vector<ReplayRun>& runs, std::vector<double> R
     return quartiles(std::move(values));
 }
 
+/// Best scores at 1, 2, 5, 10, … simulated seconds; infinite before the first result.
+void print_by_seconds(const std::vector<ReplayRun>& runs, RowFormat format, const CliContext& context) {
+    double longest_s = 0.0;
+    for (const ReplayRun& run : runs) {
+        if (!run.elapsed_s.empty()) longest_s = std::max(longest_s, run.elapsed_s.back());
+    }
+    const auto best_by = [](const ReplayRun& run, double second) {
+        const auto after = std::upper_bound(run.elapsed_s.begin(), run.elapsed_s.end(), second);
+        if (after == run.elapsed_s.begin()) return std::numeric_limits<double>::infinity();
+        return run.best_ms[static_cast<std::size_t>(after - run.elapsed_s.begin()) - 1];
+    };
+    const auto printer = make_row_printer(format, context.out, context.width_columns);
+    printer->columns({"elapsed_s", "best_ms", "best_low_ms", "best_high_ms"});
+    const auto cell = [](double value) { return std::isfinite(value) ? Cell(value) : Cell(); };
+    bool wanted = true;
+    for (double decade = 1.0; wanted && decade <= longest_s; decade *= 10.0) {
+        for (const double factor : {1.0, 2.0, 5.0}) {
+            std::vector<double> values;
+            for (const ReplayRun& run : runs)
+                values.push_back(best_by(run, decade * factor));
+            const Quartiles best = quartiles(std::move(values));
+            const std::array cells{Cell(decade * factor), cell(best.median), cell(best.low), cell(best.high)};
+            wanted = wanted && printer->row(cells);
+        }
+    }
+    printer->finish();
+}
+
 void print_rows(const std::vector<ReplayRun>& runs, RowFormat format, const CliContext& context) {
     const auto printer = make_row_printer(format, context.out, context.width_columns);
     printer->columns({"evaluations", "elapsed_s", "best_ms", "best_low_ms", "best_high_ms"});
@@ -144,6 +200,7 @@ void print_json(const RecordedSpace& recorded, const std::string& strategy, cons
     for (const ReplayRun& run : runs) {
         const std::size_t count = run.evaluations_to_near_best;
         answer["evaluations_to_near_best"].push_back(count > 0 ? nlohmann::ordered_json(count) : nullptr);
+        answer["elapsed_s"].push_back(run.elapsed_s.empty() ? 0.0 : run.elapsed_s.back());
     }
     const auto number = [](double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nullptr; };
     for (const std::size_t evaluations : checkpoints(runs)) {
@@ -180,7 +237,9 @@ void run(const ReplayOptions& options, const CliContext& context) {
     if (options.runs < 1) throw InputError("--runs must be 1 or more");
     const std::string strategy =
         options.strategy.empty() ? std::string(strategy_names().front().name) : options.strategy;
-    const RecordedSpace recorded = load_recorded(options, context);
+    const Recording recording = load_recorded(options, context);
+    const RecordedSpace& recorded = recording.space;
+    const std::vector<Trial> earlier = load_earlier(options, recording);
     ReplayLimits limits;
     limits.stop_when_near = options.until_near;
     if (options.max_evaluations > 0) limits.max_evaluations = options.max_evaluations;
@@ -188,12 +247,14 @@ void run(const ReplayOptions& options, const CliContext& context) {
     const auto started = std::chrono::steady_clock::now();
     double evaluations = 0.0;
     for (int i = 0; i < options.runs; ++i) {
-        runs.push_back(replay(recorded, strategy, options.seed + static_cast<std::uint64_t>(i), limits));
+        runs.push_back(replay(recorded, strategy, options.seed + static_cast<std::uint64_t>(i), limits, earlier));
         evaluations += static_cast<double>(runs.back().best_ms.size());
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
     if (as_json) {
         print_json(recorded, strategy, runs, context);
+    } else if (options.by_seconds) {
+        print_by_seconds(runs, format, context);
     } else {
         print_rows(runs, format, context);
     }
@@ -213,7 +274,12 @@ void add_replay(CLI::App& app, const CliContext& context) {
     command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();
     command->add_option("--max-evaluations", options->max_evaluations, "end of a run; 0: the whole space")
         ->capture_default_str();
+    command->add_flag("--by-seconds", options->by_seconds, "rows at simulated seconds instead of evaluations");
     command->add_flag("--until-near", options->until_near, "end a run within 1 % of the best");
+    command
+        ->add_option("--warm-from", options->warm_from,
+                     "database of earlier studies of the template to start from; again for more")
+        ->allow_extra_args(false);
     command->add_option("--db", options->db, "database")->capture_default_str();
     command->add_option("--format", options->format, "table, tsv, csv or json; a table on a terminal, else tsv");
     command->callback([options, &context] { run(*options, context); });

@@ -8,6 +8,7 @@
 #include "backend/artifact_cache.h"
 #include "cli/backends.h"
 #include "cli/signals.h"
+#include "cli/warm_start.h"
 #include "config/study.h"
 #include "config/template.h"
 #include "core/error.h"
@@ -34,8 +35,9 @@ std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& cho
         devices.push_back(start_device(choice.kind, ordinal, context, study.measure));
         const std::string first = devices.front()->target().arch_name;
         if (const std::string arch = devices.back()->target().arch_name; arch != first) {
-            throw InputError(fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
-                                         devices.back()->label(), arch, devices.front()->label(), first));
+            throw InputError(
+                fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
+                            devices.back()->label(), arch, devices.front()->label(), first));
         }
     }
     return devices;
@@ -44,7 +46,8 @@ std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& cho
 // Drawing inputs and references takes seconds on large suites; devices do it side by side. The threads live as long as
 // the workers they start: a worker dies with the thread that started it.
 void open_suites(std::vector<std::unique_ptr<RemoteDevice>>& devices, const Suite& suite) {
-    for (auto& device : devices) device->open_suite(suite);
+    for (auto& device : devices)
+        device->open_suite(suite);
 }
 
 std::string resolve_strategy(const SweepOptions& options, const Study& study) {
@@ -56,6 +59,19 @@ int compile_workers(std::size_t devices) {
     // One core stays with the coordinator and one with each device worker.
     const auto cores = static_cast<int>(std::thread::hardware_concurrency());
     return std::max(1, cores - 1 - static_cast<int>(devices));
+}
+
+/// What the databases a person named hold of the study's template; one that holds nothing of it is a mistake.
+EarlierStudies read_earlier(const SweepOptions& options, const Study& study, const Space& space) {
+    EarlierStudies earlier(study.template_name, space);
+    for (const std::filesystem::path& database : options.warm_from) {
+        if (earlier.add(database) > 0) continue;
+        throw InputError(
+            fmt::format("--warm-from {}: holds no times of template '{}' in this study's space; name a database "
+                        "of an earlier study of it, or leave the option out",
+                        database.string(), study.template_name));
+    }
+    return earlier;
 }
 
 }  // namespace
@@ -85,18 +101,28 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
         throw InputError(fmt::format("{}: {}", study_file.string(), reason));
     }
     const Space whole_space = kernel_template.space(target);
-    const Space space = options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
+    const Space space =
+        options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
     const std::string strategy_name = resolve_strategy(options, study);
     const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
+    EarlierStudies earlier = read_earlier(options, study, space);
 
     Store store(options.database);
     store.open_study(study, kernel_template);
+    if (options.warm_from_own) earlier.add(options.database, study.name);
+    for (const Trial& trial : earlier.trials())
+        strategy->tell(trial);
+    if (!earlier.trials().empty()) {
+        context.err << fmt::format("warm start: {} results of earlier studies of {}\n", earlier.trials().size(),
+                                   study.template_name);
+    }
     open_suites(devices, study.suite);
     ArtifactCache(context.cache_dir).trim(kCacheLimitBytes);
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};
     setup.compile_workers = compile_workers(devices.size());
-    for (auto& device : devices) setup.devices.push_back(std::move(device));
+    for (auto& device : devices)
+        setup.devices.push_back(std::move(device));
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();

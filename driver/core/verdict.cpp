@@ -9,8 +9,6 @@
 namespace attune {
 namespace {
 
-// Drift between two timings of one kernel, minutes apart; more would only cost challenges that end within noise.
-constexpr double kDriftMargin = 1.005;
 constexpr std::size_t kFewestRatios = 4;
 
 /// Log ratios of the pairs in which the same side went first: `parity` 0 or 1, as the order is swapped from pair to
@@ -88,12 +86,8 @@ double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_fami
     return score_ms(hopeful).value_or(0.0);
 }
 
-bool can_still_win(double bound_ms, double incumbent_ms) {
-    return bound_ms < incumbent_ms * kDriftMargin;
-}
-
-bool worth_a_challenge(double challenger_ms, double incumbent_ms) {
-    return challenger_ms < incumbent_ms * kDriftMargin;
+bool can_still_win(double score_ms, double incumbent_ms, double floor_share) {
+    return score_ms < incumbent_ms * (1.0 + floor_share);
 }
 
 PairedVerdict judge_pairs(const std::vector<CasePairs>& pairs, const MeasureSettings& settings) {

@@ -20,12 +20,9 @@ namespace attune {
 /// neither.
 [[nodiscard]] double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_family_ms);
 
-/// Whether a variant whose score is at least `bound_ms` can beat the incumbent. Its times and the incumbent's were
-/// taken minutes apart, so a small share above still can.
-[[nodiscard]] bool can_still_win(double bound_ms, double incumbent_ms);
-
-/// Whether a fully timed variant is near enough to the incumbent to be timed in alternation with it.
-[[nodiscard]] bool worth_a_challenge(double challenger_ms, double incumbent_ms);
+/// Whether a variant whose score is `score_ms`, or at least that, can beat the incumbent in alternation. Its times and
+/// the incumbent's were taken minutes apart, so one that is slower by less than the noise floor still can.
+[[nodiscard]] bool can_still_win(double score_ms, double incumbent_ms, double floor_share);
 
 /// Alternating times of challenger (a) and incumbent (b) on one case, all rounds so far.
 struct CasePairs {

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/statistics.h"
 #include "core/verdict.h"
+#include "loop/alternation.h"
 
 namespace attune {
 namespace {
@@ -17,11 +18,13 @@ namespace {
 constexpr int kExperimentsPerIncumbentTiming = 25;
 // The incumbent has run well many times, so when it fails that is first taken for an accident of its worker.
 constexpr int kIncumbentAttempts = 3;
-// Samples taken while the device throttles are taken again after a pause, but only so often an experiment: a device that
-// always throttles is the device people have, and its samples are marked instead.
+// Samples taken while the device throttles are taken again after a pause, but only so often an experiment: a device
+// that always throttles is the device people have, and its samples are marked instead.
 constexpr int kRetakes = 3;
 constexpr std::chrono::milliseconds kCoolingPause{250};
-constexpr Draw stress_draw(Stress stress) { return {0, stress}; }
+constexpr Draw stress_draw(Stress stress) {
+    return {0, stress};
+}
 
 Evaluation failed(Evaluation evaluation, const Failure& failure) {
     evaluation.status = Status::crash;
@@ -45,12 +48,17 @@ Failure incorrect(const CaseRecord& record, Draw draw, const CheckReport& report
     return {Outcome::incorrect, fmt::format("{}, draw {}: {}", record.case_id, draw.index, report.detail)};
 }
 
-void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
+void append(std::vector<float>& to, const std::vector<float>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+}
 
 }  // namespace
 
 Evaluator::Evaluator(Device& device, const Suite& suite, const MeasureSettings& settings, FamilyTimes best_family_ms)
-    : device_(device), suite_(suite), settings_(settings), best_family_ms_(best_family_ms),
+    : device_(device),
+      suite_(suite),
+      settings_(settings),
+      best_family_ms_(best_family_ms),
       environment_(device.environment()) {}
 
 Evaluation Evaluator::evaluate(const Experiment& experiment) {
@@ -107,11 +115,13 @@ Evaluator::Failed Evaluator::time_families(Evaluation& evaluation) {
         evaluation.family_ms = family_medians(evaluation.cases);
         const double bound_ms = score_bound_ms(evaluation.family_ms, best_family_ms_);
         const auto incumbent_ms = score_ms(incumbent_family_ms_);
-        if (settings_.early_stop && incumbent_ms && family + 1 < kFamilies.size() && !can_still_win(bound_ms, *incumbent_ms)) {
+        if (settings_.early_stop && incumbent_ms && family + 1 < kFamilies.size() &&
+            !can_still_win(bound_ms, *incumbent_ms, noise_floor_.share())) {
             evaluation.status = Status::discard;
             evaluation.outcome = Outcome::pruned;
             evaluation.bound_ms = bound_ms;
-            evaluation.note = fmt::format("pruned after {}: at least {:.4f} ms", to_string(kFamilies[family]), bound_ms);
+            evaluation.note =
+                fmt::format("pruned after {}: at least {:.4f} ms", to_string(kFamilies[family]), bound_ms);
             return std::nullopt;
         }
     }
@@ -171,7 +181,8 @@ Evaluator::Failed Evaluator::check_stresses(Evaluation& evaluation) {
 Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& evaluation) {
     evaluation.outcome = Outcome::ok;
     evaluation.status = Status::discard;
-    if (experiment.incumbent && !worth_a_challenge(*evaluation.geomean_ms, *score_ms(incumbent_family_ms_))) {
+    if (experiment.incumbent &&
+        !can_still_win(*evaluation.geomean_ms, *score_ms(incumbent_family_ms_), noise_floor_.share())) {
         return std::nullopt;
     }
     // Never decided on inputs the study has seen: a kernel that is right once and wrong the next time ends here.
@@ -184,33 +195,21 @@ Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& ev
     return challenge(*experiment.incumbent, evaluation);
 }
 
-// Challenger and incumbent in alternation, so that drift hits both alike; more pairs until the interval on the ratio
-// excludes 1 or the budget is spent.
 Evaluator::Failed Evaluator::challenge(const Incumbent& incumbent, Evaluation& evaluation) {
-    std::vector<CasePairs> pairs;
-    for (const CaseRecord& record : evaluation.cases) pairs.push_back({record.family, {}});
-    PairedVerdict verdict;
-    int taken = 0;
-    while (taken < settings_.max_pairs) {
-        const int round = std::min(settings_.min_pairs, settings_.max_pairs - taken);
-        for (std::size_t index = 0; index < pairs.size(); ++index) {
-            const auto paired = device_.pair(index, round);
-            if (!paired.ok()) return paired.failure();
-            append(pairs[index].samples.a_ms, paired.value().a_ms);
-            append(pairs[index].samples.b_ms, paired.value().b_ms);
-        }
-        taken += round;
-        verdict = judge_pairs(pairs, settings_);
-        if (verdict.decided) break;
-    }
-    evaluation.pair = PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high, taken};
+    const auto ended =
+        alternate(suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); });
+    if (!ended.ok()) return ended.failure();
+    const PairedVerdict& verdict = ended.value().verdict;
+    evaluation.pair =
+        PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high, ended.value().pairs};
     const std::string interval =
         fmt::format("{:.4f} [{:.4f}, {:.4f}]", verdict.ratio, verdict.ratio_low, verdict.ratio_high);
     if (verdict.ratio_high < 1.0) {
         evaluation.status = Status::keep;
         evaluation.note = fmt::format("ratio {} to iteration {}", interval, incumbent.iter);
     } else {
-        evaluation.note = fmt::format("within noise of iteration {}: ratio {}", incumbent.iter, interval);
+        evaluation.note = fmt::format("within noise of iteration {}: ratio {}; noise floor {:.1f} %", incumbent.iter,
+                                      interval, 100.0 * noise_floor_.share());
     }
     return std::nullopt;
 }
@@ -219,7 +218,8 @@ void Evaluator::adopt(const Incumbent& incumbent) {
     const bool is_new = incumbent.iter != adopted_iter_;
     if (!is_new && ++since_incumbent_timed_ < kExperimentsPerIncumbentTiming) return;
     Failed failure = load_and_time(incumbent);
-    for (int attempt = 1; failure && attempt < kIncumbentAttempts; ++attempt) failure = load_and_time(incumbent);
+    for (int attempt = 1; failure && attempt < kIncumbentAttempts; ++attempt)
+        failure = load_and_time(incumbent);
     if (failure) {
         throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer runs on this device: {}",
                                            incumbent.iter, failure->diagnostics));
@@ -238,6 +238,8 @@ Evaluator::Failed Evaluator::load_and_time(const Incumbent& incumbent) {
         if (auto failure = time_case(Slot::incumbent, index, cases[index])) return failure;
     }
     incumbent_family_ms_ = family_medians(cases);
+    if (incumbent.iter != adopted_iter_) noise_floor_.restart();
+    noise_floor_.add(*score_ms(incumbent_family_ms_));
     remember_best(incumbent_family_ms_);
     return std::nullopt;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/noise_floor.h"
 #include "core/record.h"
 #include "core/study.h"
 
@@ -31,7 +32,7 @@ struct Experiment {
 struct Evaluation {
     Status status = Status::crash;
     Outcome outcome = Outcome::crash;
-    std::string note;         ///< appended to the description: "within noise (…)"; empty when there is nothing to say
+    std::string note;  ///< appended to the description: "within noise (…)"; empty when there is nothing to say
     std::string diagnostics;
     std::optional<double> geomean_ms;
     std::optional<double> bound_ms;  ///< pruned: the score is at least this
@@ -75,6 +76,7 @@ class Evaluator {
     FamilyTimes best_family_ms_;
     std::int64_t adopted_iter_ = 0;
     FamilyTimes incumbent_family_ms_;  ///< on this very device
+    NoiseFloor noise_floor_;           ///< of this device, from timing the incumbent anew
     EnvironmentFacts environment_;
     int since_incumbent_timed_ = 0;
     int retakes_left_ = 0;  ///< of this experiment's throttled samples

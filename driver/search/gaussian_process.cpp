@@ -37,6 +37,20 @@ double dot(const double* a, const double* b, std::size_t count) {
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
+/// Coordinates that lie about 1 apart between a lean variant and one at the limit; negative where unknown.
+Resources resources_of(const StaticFeatures& features) {
+    const auto coordinate = [](int count, double scale) { return count < 0 ? -1.0 : std::log1p(count) / scale; };
+    return {coordinate(features.registers, 1.4), coordinate(features.shared_bytes, 2.0),
+            coordinate(features.spill_bytes, 5.0), coordinate(features.performance_warning, 0.7)};
+}
+
+double distance(const Resources& a, const Resources& b) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        sum += a[i] < 0.0 || b[i] < 0.0 ? 0.0 : std::abs(a[i] - b[i]);
+    return sum;
+}
+
 }  // namespace
 
 GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
@@ -47,7 +61,7 @@ GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
         active += levels > 1 ? 1.0 : 0.0;
     }
     usual_log_weight_ = std::log(kTotalWeight / active);
-    settings_.assign(2 * knobs_.size() + 1, usual_log_weight_);
+    settings_.assign(2 * knobs_.size() + 3, usual_log_weight_);
     settings_.back() = kLogNoise;
     steps_.assign(settings_.size(), kFirstStep);
     last_gradient_.assign(settings_.size(), 0.0);
@@ -55,6 +69,8 @@ GaussianProcess::GaussianProcess(const std::vector<Parameter>& parameters) {
 }
 
 void GaussianProcess::tabulate() {
+    place_exponent_ = -std::exp(settings_[2 * knobs_.size()]);
+    resource_exponent_ = -std::exp(settings_[2 * knobs_.size() + 1]);
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
         Knob& knob = knobs_[i];
         knob.exponents.assign(knob.levels * knob.levels, 0.0);
@@ -69,27 +85,39 @@ void GaussianProcess::tabulate() {
     }
 }
 
-double GaussianProcess::covariance(const Candidate& a, const Candidate& b) const {
+double GaussianProcess::knob_exponent(const Candidate& a, const Candidate& b) const {
     double exponent = 0.0;
     for (std::size_t i = 0; i < knobs_.size(); ++i) {
         exponent += knobs_[i].exponents[a.choice[i] * knobs_[i].levels + b.choice[i]];
     }
-    return std::exp(exponent);
+    return exponent;
 }
 
-void GaussianProcess::fit(std::vector<Candidate> candidates, std::vector<double> values) {
-    candidates_ = std::move(candidates);
-    values_ = std::move(values);
+double GaussianProcess::other_exponent(const Resources& resources, bool elsewhere, std::size_t other) const {
+    return (elsewhere == observations_[other].elsewhere ? 0.0 : place_exponent_) +
+           resource_exponent_ * distance(resources, resources_[other]);
+}
+
+void GaussianProcess::fit(std::vector<KnownScore> observations) {
+    observations_ = std::move(observations);
+    resources_.clear();
+    for (const KnownScore& item : observations_)
+        resources_.push_back(resources_of(item.features));
     condition();
 }
 
 void GaussianProcess::condition() {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     kernel_.assign(n * n, 0.0);
     std::vector<double> factor(n * n, 0.0);
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t j = 0; j <= i; ++j) {
-            kernel_[i * n + j] = i == j ? 1.0 + std::exp(settings_.back()) : covariance(candidates_[i], candidates_[j]);
+            const KnownScore& a = observations_[i];
+            const KnownScore& b = observations_[j];
+            kernel_[i * n + j] =
+                i == j
+                    ? 1.0 + std::exp(settings_.back())
+                    : std::exp(knob_exponent(a.candidate, b.candidate) + other_exponent(resources_[i], a.elsewhere, j));
             const double rest = kernel_[i * n + j] - dot(&factor[i * n], &factor[j * n], j);
             factor[i * n + j] = i == j ? std::sqrt(rest) : rest / factor[j * n + j];
         }
@@ -109,8 +137,11 @@ void GaussianProcess::condition() {
     }
     alpha_.assign(n, 0.0);
     scale_ = 0.0;
+    std::vector<double> values(n);
+    for (std::size_t i = 0; i < n; ++i)
+        values[i] = observations_[i].value;
     for (std::size_t i = 0; i < n; ++i) {
-        const double whitened = dot(&inverse_[i * n], values_.data(), i + 1);
+        const double whitened = dot(&inverse_[i * n], values.data(), i + 1);
         scale_ += whitened * whitened / static_cast<double>(n);
         for (std::size_t j = 0; j <= i; ++j)
             alpha_[j] += inverse_[i * n + j] * whitened;
@@ -121,7 +152,7 @@ void GaussianProcess::condition() {
 /// Derivative of the log likelihood, its scale profiled out: half the sum over all pairs of
 /// (alpha alpha' / scale - K^-1) * dK/dsetting.
 std::vector<double> GaussianProcess::likelihood_gradient() const {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     std::vector<double> precision(n * n, 0.0);
     for (std::size_t k = 0; k < n; ++k) {
         const double* row = &inverse_[k * n];
@@ -131,12 +162,18 @@ std::vector<double> GaussianProcess::likelihood_gradient() const {
         }
     }
     std::vector<double> gradient(settings_.size(), 0.0);
+    double& place_gradient = gradient[2 * knobs_.size()];
+    double& resource_gradient = gradient[2 * knobs_.size() + 1];
     for (std::size_t i = 0; i < n; ++i) {
+        const KnownScore& a = observations_[i];
         for (std::size_t j = 0; j < i; ++j) {
             const double pull = alpha_[i] * alpha_[j] / scale_ - precision[i * n + j];
             const double weight = pull * kernel_[i * n + j];
+            const KnownScore& b = observations_[j];
+            if (a.elsewhere != b.elsewhere) place_gradient += weight * place_exponent_;
+            resource_gradient += weight * resource_exponent_ * distance(resources_[i], resources_[j]);
             for (std::size_t knob = 0; knob < knobs_.size(); ++knob) {
-                const int apart = candidates_[i].choice[knob] - candidates_[j].choice[knob];
+                const int apart = a.candidate.choice[knob] - b.candidate.choice[knob];
                 if (apart == 0) continue;
                 gradient[2 * knob] -= weight;
                 if (knobs_[knob].ordered) gradient[2 * knob + 1] -= weight * std::abs(apart);
@@ -170,9 +207,14 @@ void GaussianProcess::learn() {
 }
 
 std::vector<double> GaussianProcess::covariances(const Candidate& candidate) const {
-    std::vector<double> column(candidates_.size());
-    for (std::size_t i = 0; i < candidates_.size(); ++i)
-        column[i] = covariance(candidate, candidates_[i]);
+    std::vector<double> column(observations_.size());
+    std::size_t nearest = 0;
+    for (std::size_t i = 0; i < column.size(); ++i) {
+        column[i] = knob_exponent(candidate, observations_[i].candidate);
+        if (column[i] > column[nearest]) nearest = i;
+    }
+    for (std::size_t i = 0; i < column.size(); ++i)
+        column[i] = std::exp(column[i] + other_exponent(resources_[nearest], false, i));
     return column;
 }
 
@@ -181,7 +223,7 @@ double GaussianProcess::mean(const Candidate& candidate) const {
 }
 
 Prediction GaussianProcess::predict(const Candidate& candidate) const {
-    const std::size_t n = candidates_.size();
+    const std::size_t n = observations_.size();
     const std::vector<double> column = covariances(candidate);
     double explained = 0.0;
     for (std::size_t i = 0; i < n; ++i) {

@@ -5,12 +5,13 @@
 namespace attune {
 
 GuardedStrategy::GuardedStrategy(const Space& space, std::uint64_t seed)
-    : space_(space), ledger_(space), random_(seed), walk_(space, seed) {}
+    : space_(space), ledger_(space), random_(seed), walk_(space, seed), earlier_(space) {}
 
 std::optional<Proposal> GuardedStrategy::ask() {
     constexpr int kAttempts = 32;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-        std::optional<Proposal> proposal = propose();
+        std::optional<Proposal> proposal = earlier_.next();
+        if (!proposal) proposal = propose();
         if (!proposal) break;
         if (!ledger_.available(proposal->candidate)) continue;
         ledger_.mark(proposal->candidate);
@@ -22,6 +23,11 @@ std::optional<Proposal> GuardedStrategy::ask() {
 }
 
 void GuardedStrategy::tell(const Trial& trial) {
+    if (trial.origin != 0) {
+        earlier_.add(trial);
+        hear(trial);
+        return;
+    }
     ledger_.mark(trial.candidate);
     learn(trial);
 }

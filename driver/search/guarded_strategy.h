@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "search/earlier_best.h"
 #include "search/random.h"
 #include "search/random_walk.h"
 #include "search/strategy.h"
@@ -44,7 +45,7 @@ class Ledger {
 
 /// Base of every strategy. A strategy proposes what it likes best and may be out of ideas; proposals that are illegal
 /// or known are asked for again, and in the end a random new candidate takes their place, so that a search only ends
-/// with its space.
+/// with its space. The first asks go to the best of earlier studies, where any were told.
 class GuardedStrategy : public Strategy {
   public:
     [[nodiscard]] std::optional<Proposal> ask() final;
@@ -56,6 +57,8 @@ class GuardedStrategy : public Strategy {
     /// The next idea; nothing when there is none before more is told.
     [[nodiscard]] virtual std::optional<Proposal> propose() = 0;
     virtual void learn(const Trial& trial) = 0;
+    /// Of an earlier study; there is no need to listen.
+    virtual void hear(const Trial& /*trial*/) {}
 
     [[nodiscard]] const Space& space() const { return space_; }
     [[nodiscard]] Random& random() { return random_; }
@@ -72,6 +75,7 @@ class GuardedStrategy : public Strategy {
     Ledger ledger_;
     Random random_;
     RandomWalk walk_;
+    EarlierBest earlier_;
 };
 
 /// Natural logarithm of a trial's score, or of the bound it was stopped at; nothing for a crash. Gains of a knob are

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "search/earlier_levels.h"
 #include "search/gaussian_process.h"
 #include "search/guarded_strategy.h"
 #include "search/strategies.h"
@@ -12,8 +13,9 @@
 namespace attune {
 namespace {
 
-constexpr std::size_t kFirstRandom = 4;                   ///< observations before the model has a say
+constexpr std::size_t kFirstRandom = 2;                   ///< observations before the model has a say
 constexpr std::size_t kMostObservations = 128;            ///< the model looks at so many: its work is cubic in them
+constexpr std::size_t kMostEarlier = 64;                  ///< of them at most so many of earlier studies
 constexpr std::size_t kForgetAt = 4 * kMostObservations;  ///< so many are kept before what is of no use is dropped
 constexpr std::size_t kRandomPool = 160;                  ///< candidates from anywhere in a pool
 constexpr std::size_t kElite = 4;                         ///< the neighbours of so many of the best are in a pool
@@ -22,17 +24,16 @@ constexpr double kCompressAbove = 0.4;  ///< quantile of the scores above which 
 
 class Model final : public GuardedStrategy {
   public:
-    Model(const Space& space, std::uint64_t seed) : GuardedStrategy(space, seed), process_(space.parameters()) {}
+    Model(const Space& space, std::uint64_t seed)
+        : GuardedStrategy(space, seed), earlier_(space), process_(space.parameters()) {}
 
   private:
-    struct Observation {
-        Candidate candidate;
-        double level;  ///< log score; of a crash as bad as the worst told
-    };
-
     std::optional<Proposal> propose() override {
-        if (told_.size() < kFirstRandom) return random_proposal("random: the model needs a start");
-        if (stale_) refit();
+        const std::vector<Level> earlier = earlier_.levels(kMostEarlier);
+        if (told_.empty() || told_.size() + earlier.size() < kFirstRandom) {
+            return random_proposal("random: the model needs a start");
+        }
+        if (stale_) refit(earlier);
         const std::vector<Candidate> pool = make_pool();
         if (pool.empty()) return std::nullopt;
         Candidate chosen;
@@ -60,17 +61,18 @@ class Model final : public GuardedStrategy {
     }
 
     void learn(const Trial& trial) override {
-        std::erase_if(pending_, [&](const Observation& item) { return item.candidate == trial.candidate; });
+        std::erase_if(pending_, [&](const Level& item) { return item.candidate == trial.candidate; });
         const std::optional<double> level = expected_level(trial);
         if (!level && told_.empty()) return;
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
-        told_.push_back({trial.candidate, level.value_or(worst_)});
+        told_.push_back({trial.candidate, level.value_or(worst_), trial.features});
+        if (trial.score_ms) earlier_.meet(trial.candidate, *level);
         if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
         stale_ = true;
         if (told_.size() >= kForgetAt) forget();
     }
 
-    /// Drops what `observations` will never choose again: neither among the best nor among the latest, whatever comes.
+    /// Drops what `own_levels` will never choose again: neither among the best nor among the latest, whatever comes.
     void forget() {
         std::vector<std::size_t> kept = ranking(kMostObservations / 2);
         kept.push_back(best_);
@@ -78,21 +80,22 @@ class Model final : public GuardedStrategy {
             kept.push_back(i);
         std::sort(kept.begin(), kept.end());
         kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
-        std::vector<Observation> rest;
+        std::vector<Level> rest;
         for (const std::size_t i : kept)
             rest.push_back(std::move(told_[i]));
         best_ = static_cast<std::size_t>(std::lower_bound(kept.begin(), kept.end(), best_) - kept.begin());
         told_ = std::move(rest);
     }
 
-    /// A pruned variant was timed on one family, as a rule, and its bound takes the best times on record for the
-    /// others: expected is that it lags as far behind on those.
+    void hear(const Trial& trial) override {
+        earlier_.hear(trial);
+        stale_ = true;
+    }
+
     std::optional<double> expected_level(const Trial& trial) const {
-        constexpr double kFamilyCount = 3.0;
         const std::optional<double> level = log_score(trial);
         if (trial.score_ms || !level || told_.empty()) return level;
-        const double best = told_[best_].level;
-        return best + kFamilyCount * std::max(0.0, *level - best);
+        return expected_of_bound(*level, told_[best_].level);
     }
 
     double expected_improvement(const Candidate& candidate) const {
@@ -119,8 +122,8 @@ class Model final : public GuardedStrategy {
 
     /// What the model looks at: everything, or the best half and the latest half of what it can hold. Proposals still
     /// out count as if they had come true, so that the next one goes elsewhere.
-    std::vector<Observation> observations() const {
-        std::vector<Observation> chosen;
+    std::vector<Level> own_levels() const {
+        std::vector<Level> chosen;
         if (told_.size() <= kMostObservations) {
             chosen = told_;
         } else {
@@ -136,13 +139,18 @@ class Model final : public GuardedStrategy {
         return chosen;
     }
 
-    void refit() {
-        const std::vector<Observation> chosen = observations();
+    /// Earlier results fill what the search's own leave room for.
+    void refit(const std::vector<Level>& earlier) {
+        std::vector<KnownScore> observations;
         std::vector<double> levels;
-        std::vector<Candidate> candidates;
-        for (const Observation& item : chosen) {
+        for (const Level& item : own_levels()) {
             levels.push_back(item.level);
-            candidates.push_back(item.candidate);
+            observations.push_back({item.candidate, 0.0, false, item.features});
+        }
+        for (const Level& item : earlier) {
+            if (observations.size() >= kMostObservations) break;
+            levels.push_back(item.level);
+            observations.push_back({item.candidate, 0.0, true, item.features});
         }
         compress(levels);
         const double count = static_cast<double>(levels.size());
@@ -151,9 +159,9 @@ class Model final : public GuardedStrategy {
         for (const double level : levels)
             squares += (level - centre_) * (level - centre_);
         spread_ = std::max(std::sqrt(squares / count), 1e-9);
-        for (double& level : levels)
-            level = (level - centre_) / spread_;
-        process_.fit(std::move(candidates), std::move(levels));
+        for (std::size_t i = 0; i < levels.size(); ++i)
+            observations[i].value = (levels[i] - centre_) / spread_;
+        process_.fit(std::move(observations));
         process_.learn();
         stale_ = false;
     }
@@ -185,9 +193,10 @@ class Model final : public GuardedStrategy {
         return pool;
     }
 
+    EarlierLevels earlier_;
     GaussianProcess process_;
-    std::vector<Observation> told_;
-    std::vector<Observation> pending_;
+    std::vector<Level> told_;  ///< a crash as bad as the worst told
+    std::vector<Level> pending_;
     std::size_t best_ = 0;  ///< position in `told_`
     double worst_ = 0.0;
     double centre_ = 0.0;

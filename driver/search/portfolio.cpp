@@ -39,6 +39,11 @@ class Portfolio final : public GuardedStrategy {
         since_gain_ = 0;
     }
 
+    void hear(const Trial& trial) override {
+        for (const auto& arm : arms_)
+            arm->tell(trial);
+    }
+
     std::array<std::unique_ptr<Strategy>, 4> arms_;
     std::optional<double> best_ms_;
     std::size_t since_gain_ = 0;

@@ -93,8 +93,10 @@ const Trial& RecordedSpace::result(const Candidate& candidate) const {
 }
 
 ReplayRun replay(const RecordedSpace& recorded, std::string_view strategy, std::uint64_t seed,
-                 const ReplayLimits& limits) {
+                 const ReplayLimits& limits, const std::vector<Trial>& earlier) {
     const std::unique_ptr<Strategy> search = make_strategy(strategy, recorded.space(), seed);
+    for (const Trial& trial : earlier)
+        search->tell(trial);
     const double near_ms = recorded.best_ms() * (1.0 + limits.near_share);
     ReplayRun run;
     double best_ms = std::numeric_limits<double>::infinity();

@@ -53,7 +53,8 @@ struct ReplayLimits {
     bool stop_when_near = false;
 };
 
+/// `earlier`: of earlier studies, told before the first ask (Trial::origin).
 [[nodiscard]] ReplayRun replay(const RecordedSpace& recorded, std::string_view strategy, std::uint64_t seed,
-                               const ReplayLimits& limits);
+                               const ReplayLimits& limits, const std::vector<Trial>& earlier = {});
 
 }  // namespace attune

@@ -31,6 +31,9 @@ struct Trial {
     std::optional<double> bound_ms;  ///< pruned: the score is at least this
     double cost_s = 0.0;             ///< device and compile seconds spent on it
     StaticFeatures features;
+    /// 0: this search. Any other number stands for one earlier study on one device: scores of one origin compare with
+    /// each other only, the candidate need not be legal here, and where it is it may be proposed.
+    std::uint32_t origin = 0;
 };
 
 /// A candidate to try next, and the words of iters.tsv: what was changed and why.
@@ -40,8 +43,8 @@ struct Proposal {
 };
 
 /// Strategies see a space and outcomes, nothing else. `ask` may be called several times before the next `tell`; it
-/// never proposes an illegal candidate nor one it has proposed or been told before. Same seed, same calls, same
-/// answers.
+/// never proposes an illegal candidate nor one it has proposed or been told before in this search. Same seed, same
+/// calls, same answers. Told of earlier studies (Trial::origin), it starts warm.
 class Strategy {
   public:
     virtual ~Strategy() = default;

@@ -6,4 +6,5 @@ attune_test(core_workload_test
     DEPENDS attune_core nlohmann_json::nlohmann_json)
 attune_test(core_study_test SOURCES core/study_test.cpp DEPENDS attune_config)
 attune_test(core_statistics_test SOURCES core/statistics_test.cpp DEPENDS attune_core)
+attune_test(core_noise_floor_test SOURCES core/noise_floor_test.cpp DEPENDS attune_core)
 attune_test(core_verdict_test SOURCES core/verdict_test.cpp DEPENDS attune_core)

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "config/kernel_tuner_cache.h"
@@ -76,6 +77,22 @@ TEST_F(Interchange, T4HoldsEveryIteration) {
     EXPECT_EQ(results["results"][4]["invalidity"], "compile");
     EXPECT_EQ(results["results"][4]["correctness"], 0);
     EXPECT_EQ(results["results"][5]["invalidity"], "timeout");
+}
+
+// Where it is installed; ATTUNE_KERNEL_TUNER_PYTHON names an interpreter that has it.
+TEST_F(Interchange, KernelTunerTakesBothFiles) {
+    const char* named = std::getenv("ATTUNE_KERNEL_TUNER_PYTHON");
+    const std::string python = named == nullptr ? "python3" : named;
+    if (std::system((python + " -c 'import kernel_tuner, jsonschema' 2> /dev/null").c_str()) != 0) {
+        GTEST_SKIP() << "kernel_tuner is not installed";
+    }
+    const Reader reader(database());
+    const auto cache = folder_.write("cache.json", kernel_tuner_text(reader, "flagship", ""));
+    const auto t4 = folder_.write("t4.json", t4_text(reader, "flagship", ""));
+    EXPECT_EQ(std::system((python + " " ATTUNE_SOURCE_DIR "/scripts/check_interchange.py " + cache.string() + " " +
+                           t4.string() + " > /dev/null")
+                              .c_str()),
+              0);
 }
 
 TEST_F(Interchange, RefusesWhatWasNeverMeasured) {

@@ -1,0 +1,54 @@
+#include "cli/warm_start.h"
+
+#include <map>
+#include <optional>
+
+#include "core/error.h"
+
+namespace attune {
+namespace {
+
+/// Another edition of the template may have had other parameters, another study other values.
+std::optional<Candidate> candidate_of(const Space& space, const std::string& params) {
+    try {
+        return space.parse(params, space.defaults());
+    } catch (const InputError&) {
+        return std::nullopt;
+    }
+}
+
+}  // namespace
+
+std::size_t EarlierStudies::add(const std::filesystem::path& database, const std::string& except) {
+    const Reader reader(database);
+    std::size_t studies = 0;
+    for (const StudyInfo& study : reader.studies()) {
+        if (study.template_name == template_ && study.name != except) studies += add_study(reader, study.name);
+    }
+    return studies;
+}
+
+std::size_t EarlierStudies::add_study(const Reader& reader, const std::string& study) {
+    std::map<std::pair<std::string, std::string>, std::uint32_t> origins;  // by device and edition
+    const std::size_t before = trials_.size();
+    reader.each_iteration(study, [&](const IterationRow& row) {
+        if (!row.geomean_ms && !row.bound_ms) return;
+        const std::optional<Candidate> candidate = candidate_of(space_, row.params);
+        if (!candidate) return;
+        const auto [origin, is_new] = origins.try_emplace({row.device_uuid, row.template_hash}, origins_ + 1);
+        if (is_new) ++origins_;
+        Trial trial;
+        trial.candidate = *candidate;
+        trial.status = row.status;
+        trial.outcome = row.outcome;
+        trial.score_ms = row.geomean_ms;
+        trial.bound_ms = row.bound_ms;
+        trial.cost_s = row.cost_s;
+        trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
+        trial.origin = origin->second;
+        trials_.push_back(std::move(trial));
+    });
+    return trials_.size() > before ? 1 : 0;
+}
+
+}  // namespace attune

@@ -36,6 +36,7 @@ void add_commands(CLI::App& app, const CliContext& context);
 void add_best(CLI::App& app, const CliContext& context);
 void add_cases(CLI::App& app, const CliContext& context);
 void add_compile(CLI::App& app, const CliContext& context);
+void add_completion(CLI::App& app, const CliContext& context);
 void add_diff(CLI::App& app, const CliContext& context);
 void add_doctor(CLI::App& app, const CliContext& context);
 void add_export(CLI::App& app, const CliContext& context);

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "backend/artifact_cache.h"
@@ -102,12 +103,19 @@ std::vector<PackageVariant> choose_variants(const Reader& reader, const ExportOp
     return variants;
 }
 
+/// All variants at once, each by a compiler of its own: a variant takes seconds where the cache does not have it.
 void compile(Package& package, const CliContext& context) {
-    const auto compiler = start_compiler(package.device(), context, MeasureSettings{});
-    for (PackageVariant& variant : package.variants) {
-        const Result<Artifact> result =
-            compiler->compile({variant.bundle, variant.kernel_template.main_source(), variant.kernel_template.entries(),
-                               package.device(), variant.arch_name});
+    std::vector<std::future<Result<Artifact>>> compiling;
+    for (const PackageVariant& variant : package.variants) {
+        compiling.push_back(std::async(std::launch::async, [&package, &context, &variant] {
+            const auto compiler = start_compiler(package.device(), context, MeasureSettings{});
+            return compiler->compile({variant.bundle, variant.kernel_template.main_source(),
+                                      variant.kernel_template.entries(), package.device(), variant.arch_name});
+        }));
+    }
+    for (std::size_t i = 0; i < compiling.size(); ++i) {
+        PackageVariant& variant = package.variants[i];
+        const Result<Artifact> result = compiling[i].get();
         if (!result.ok()) {
             const std::string& log = result.failure().diagnostics;
             throw EnvironmentError(fmt::format("iteration {} compiled when it was measured, but not here: {}",
@@ -279,7 +287,8 @@ void add_export(CLI::App& app, const CliContext& context) {
     command->add_option("--format", options->format, "package, kernel-tuner (cache file) or t4 (T4 1.0.0 JSON)")
         ->check(CLI::IsMember({"package", "kernel-tuner", "t4"}))
         ->capture_default_str();
-    command->add_option("--device", options->device, "where the package is checked: auto, cuda:N, cpu or none")
+    command->add_option("--device", options->device, "where the package is checked; cuda:N for one of several GPUs")
+        ->type_name("{auto,cuda,cpu,none,…}")
         ->capture_default_str();
     command->add_option("--measured-on", options->measured_on, "device model, when the study was measured on several");
     command->add_flag("--force", options->force, "replace an earlier export");

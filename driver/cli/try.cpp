@@ -164,7 +164,9 @@ void add_try(CLI::App& app, const CliContext& context) {
     command->add_option("-m,--message", options->message, "what was changed and why")->required();
     command->add_flag("--json", options->as_json, "everything, as JSON");
     command->add_flag("--remeasure", options->sweep.remeasure, "even if the study has measured it before");
-    command->add_option("--device", options->sweep.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    command->add_option("--device", options->sweep.device, "cuda:N for one of several GPUs")
+        ->type_name("{auto,cpu,cuda,…}")
+        ->capture_default_str();
     command->add_option("--db", options->sweep.database, "the database")->capture_default_str();
     command->callback([options, &context] { run(*options, context); });
 }

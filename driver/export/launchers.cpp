@@ -87,9 +87,11 @@ std::string variant_header(const Package& package, const PackageVariant& variant
                             map.rows, map.cols, map.swizzle_bytes, code(map.offset_bytes));
     }
     const bool is_default = &variant == &package.variants.front();
-    return fmt::format("        {{{}, {}, {},\n         {},\n         {{\n{}         }},\n         {{\n{}         }},\n"
+    const auto limit = largest_v(variant);
+    return fmt::format("        {{{}, {}, {}, {},\n         {},\n         {{\n{}         }},\n         {{\n{}         }},\n"
                        "         {},\n         {}}},\n",
-                       literal(variant.name), literal(binary_path(package, variant)), is_default, match_header(variant),
+                       literal(variant.name), literal(binary_path(package, variant)), is_default,
+                       limit ? fmt::format("{:.1f}", *limit) : "infinity()", match_header(variant),
                        kernels, maps, code(geometry.workspace_bytes), code(geometry.workspace_clear_bytes));
 }
 

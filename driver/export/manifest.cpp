@@ -16,7 +16,6 @@ using nlohmann::json;
 
 constexpr int kFormatVersion = 1;
 constexpr int kUnbounded = 1 << 30;  // as the public harness has it
-constexpr double kLargestHalf = 65504.0;
 
 json number(const std::optional<double>& value) {
     return value ? json(*value) : json();
@@ -74,15 +73,6 @@ json measured_json(const IterationRecord& record) {
             {"cases", cases}};
 }
 
-bool converts_to_half(const PackageVariant& variant) {
-    const auto is_half = [](std::string_view word) { return word.starts_with("fp16"); };
-    for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
-        const Parameter& parameter = variant.kernel_template.parameters()[i];
-        if (!parameter.words.empty() && is_half(parameter.words[variant.candidate.choice[i]])) return true;
-    }
-    return false;
-}
-
 json domain_json(const PackageVariant& variant) {
     const IterationRecord& record = variant.detail.record;
     json domain{{"dtype", "bf16"},
@@ -90,8 +80,8 @@ json domain_json(const PackageVariant& variant) {
                 {"t_max_multiple_of", 128},
                 {"inputs", "finite; checked on standard normal q, k, v"},
                 {"robust", record.robust ? json(*record.robust) : json()}};
-    if (converts_to_half(variant)) {
-        domain["v_abs_max"] = kLargestHalf;
+    if (const auto limit = largest_v(variant)) {
+        domain["v_abs_max"] = *limit;
         domain["v_note"] = "v is converted to fp16: exact for 2^-14 <= |v| <= 65504, smaller values lose bits, larger overflow";
     }
     json stresses = json::array();

@@ -108,6 +108,16 @@ PackageVariant make_variant(std::string name, std::vector<Family> families, Iter
             std::move(candidate), std::move(bundle),   std::move(arch),   {}};
 }
 
+std::optional<double> largest_v(const PackageVariant& variant) {
+    constexpr double kLargestHalf = 65504.0;
+    for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
+        const Parameter& parameter = variant.kernel_template.parameters()[i];
+        if (parameter.words.empty()) continue;
+        if (parameter.words[variant.candidate.choice[i]].starts_with("fp16")) return kLargestHalf;
+    }
+    return std::nullopt;
+}
+
 void write_package(const Package& package, const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder / "variants", error);

@@ -24,7 +24,7 @@ constexpr std::size_t kMaxFailureGroups = 50;
 constexpr std::size_t kMaxEffectRows = 60;
 
 std::string ms_text(const std::optional<double>& value) {
-    return value ? fmt::format("{:.5g}", *value) : "-";
+    return value ? fmt::format("{:#.5g}", *value) : "-";
 }
 
 std::string percent(double share, int digits = 1) {
@@ -90,16 +90,22 @@ std::string best_section(const ReportData& data) {
     if (!data.best) return section("best", "Best kernel", note("No kernel has been kept yet."));
     const IterationRecord& record = data.best->record;
     const auto first = split_params(data.first_kept ? data.rows[*data.first_kept].params : std::string());
-    HtmlTable table({"parameter", "best", "first kept"});
-    for (const auto& setting : split_params(record.params)) {
-        const auto before = std::ranges::find(first, setting.first, &std::pair<std::string, std::string>::first);
-        const bool changed = before != first.end() && *before != setting;
-        table.row().text(setting.first).code(setting.second).code(changed ? before->second : "");
+    std::string knobs;
+    for (const auto& [name, value] : split_params(record.params)) {
+        const auto before = std::ranges::find(first, name, &std::pair<std::string, std::string>::first);
+        const bool changed = before != first.end() && before->second != value;
+        knobs += fmt::format("<li{}><span>{}</span> <code>{}</code>{}</li>\n", changed ? " class=\"changed\"" : "",
+                             html_escape(name), html_escape(value),
+                             changed ? fmt::format(" <small>was {}</small>", html_escape(before->second)) : "");
     }
-    std::string body = fmt::format("<p>{}</p>\n", html_escape(record.description));
-    body += note(fmt::format("Passes the stress draws: {}. Exported by `attune export --study {} --to DIR`.",
-                             !record.robust ? "not checked" : *record.robust ? "yes" : "no", data.study.name));
-    return section("best", "Best kernel", body + table.str());
+    std::string body = fmt::format("<p>{}</p>\n<ul class=\"knobs\">\n{}</ul>\n", html_escape(record.description), knobs);
+    const char* robust = !record.robust ? "They were not tried on the stress draws."
+                         : *record.robust ? "They pass the stress draws."
+                                          : "They do not pass every stress draw; <code>attune best --robust</code> names one that does.";
+    body += fmt::format("<p class=\"note\">Marked: changed since the first kept kernel. {} Take it along: <code class=\"command\">attune "
+                        "export --study {} --to DIR</code></p>\n",
+                        robust, html_escape(data.study.name));
+    return section("best", "Best kernel", body);
 }
 
 std::string family_section(const ReportData& data) {
@@ -180,7 +186,8 @@ std::string failure_section(const ReportData& data) {
     for (std::size_t i = 0; i < std::min(data.failures.size(), kMaxFailureGroups); ++i) {
         const FailureGroup& group = data.failures[i];
         table.row().number(fmt::format("{}", group.count)).html(fmt::format("<span class=\"crash\">{}</span>", html_escape(group.outcome)));
-        table.code(group.message).number(fmt::format("{}", group.latest_iter)).code(group.reproduce);
+        table.code(group.message).number(fmt::format("{}", group.latest_iter));
+        table.html(fmt::format("<code class=\"command\">{}</code>", html_escape(group.reproduce)));
     }
     std::string body = table.str();
     if (data.failures.size() > kMaxFailureGroups) {
@@ -222,7 +229,7 @@ std::string environment_section(const ReportData& data) {
 }
 
 constexpr std::string_view kStairs = R"(<div class="controls">
-<button id="by-iteration" aria-pressed="true">by iteration</button><button id="by-hours" aria-pressed="false">by time</button>
+<button id="by-iteration" aria-pressed="true">by iteration</button><button id="by-time" aria-pressed="false">by time</button>
 <span class="note" id="edge"></span></div>
 )";
 

@@ -121,6 +121,43 @@ TEST_F(Page, AnAddressLeadsToItsRow) {
     EXPECT_THAT(document, testing::ContainsRegex("<tr id=\"row-149\" class=\"chosen\"><td>150</td>"));
 }
 
+/// Moves the mouse over the kept iteration `which` of the staircase, clicks there, then asks for the chart by time; what came
+/// of each is left in the body's attributes.
+std::string page_used_with_a_mouse(const std::string& html, int which) {
+    return html + fmt::format(R"(<script>
+addEventListener("load", () => {{
+  const at = (type) => {{
+    const chart = Chart.getChart("stairs");
+    const point = chart.getDatasetMeta(0).data[{}];
+    const box = chart.canvas.getBoundingClientRect();
+    chart.canvas.dispatchEvent(new MouseEvent(type, {{ clientX: box.left + point.x, clientY: box.top + point.y, bubbles: true }}));
+  }};
+  const told = document.body.dataset;
+  at("mousemove");
+  setTimeout(() => {{
+    const tooltip = Chart.getChart("stairs").tooltip;
+    told.hover = [...tooltip.title, ...tooltip.body.flatMap((part) => part.lines)].join(" | ");
+    at("click");
+    setTimeout(() => {{
+      document.getElementById("by-time").click();
+      told.axis = Chart.getChart("stairs").options.scales.x.title.text;
+    }}, 500);
+  }}, 500);
+}});
+</script>)",
+                              which);
+}
+
+TEST_F(Page, HoverTellsParametersAndAClickLeadsToTheRow) {
+    write_page(200);
+    const std::string url = "file://" + folder_.write("used.html", page_used_with_a_mouse(html_, 2)).string();
+    const std::string document = open_in_chromium(url, "--window-size=1280,1600 --virtual-time-budget=5000 --dump-dom");
+    EXPECT_THAT(attribute(document, "hover"), testing::StartsWith("iteration 41: keep | 0.046000 ms"));
+    EXPECT_THAT(attribute(document, "hover"), HasSubstr("tile_n="));
+    EXPECT_THAT(document, testing::ContainsRegex("<tr id=\"row-40\" class=\"chosen\"><td>41</td>"));
+    EXPECT_THAT(attribute(document, "axis"), HasSubstr("since the first iteration ended"));
+}
+
 TEST_F(Page, OpensOffline) {
     write_page(5);
     // Whatever loads from elsewhere: addresses in attributes or styles. Chart.js names its home in a comment.

@@ -101,7 +101,7 @@ std::string best_section(const ReportData& data) {
     std::string body = fmt::format("<p>{}</p>\n<ul class=\"knobs\">\n{}</ul>\n", html_escape(record.description), knobs);
     const char* robust = !record.robust ? "They were not tried on the stress draws."
                          : *record.robust ? "They pass the stress draws."
-                                          : "They do not pass every stress draw; <code>attune best --robust</code> names one that does.";
+                                          : "They do not pass every stress draw; <code>attune best --robust</code> names the best that do.";
     body += fmt::format("<p class=\"note\">Marked: changed since the first kept kernel. {} Take it along: <code class=\"command\">attune "
                         "export --study {} --to DIR</code></p>\n",
                         robust, html_escape(data.study.name));
@@ -124,7 +124,7 @@ std::string family_section(const ReportData& data) {
         table.number(data.floors[i] && best ? plain_percent(*data.floors[i] / *best) : "-");
     }
     std::string body = table.str() + canvas("families", "time of each family over the kept kernels", " small");
-    body += known ? note(fmt::format("The floor is the larger of two times: multiplying every listed block whole at {:.0f} TFLOP/s "
+    body += known ? note(fmt::format("Dashed: the floor, the larger of two times: multiplying every listed block whole at {:.0f} TFLOP/s "
                                      "(bf16), and moving q, k, v and o once at {:.1f} TB/s, both measured on this device.",
                                      data.limits->tflops, data.limits->terabytes_s))
                   : note(fmt::format("No floor: nobody has measured the limits of '{}' for this page.", data.device));

@@ -64,7 +64,8 @@ TEST_P(InShell, TabCompletesTheLine) {
     EXPECT_EQ(ran.code, 0) << ran.output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Shells, InShell, testing::Values("bash", "zsh", "fish"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Shells, InShell, testing::Values("bash", "zsh", "fish"),
+                         [](const auto& shell_info) { return std::string(shell_info.param); });
 
 }  // namespace
 }  // namespace attune

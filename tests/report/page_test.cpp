@@ -202,6 +202,9 @@ TEST_F(Page, TheCommandWritesPageAndPicture) {
     ASSERT_EQ(std::system(command.c_str()), 0) << read_file(folder_.path() / "log");
     EXPECT_GT(read_file(folder_.path() / "out.html").size(), 100000U);
     EXPECT_THAT(read_file(folder_.path() / "out.png"), testing::StartsWith("\x89PNG"));
+    ASSERT_EQ(std::system(fmt::format("{} report --db {}/attune.db --png {}/alone.png > {}/log 2>&1", ATTUNE_BINARY, folder, folder, folder).c_str()), 0);
+    EXPECT_EQ(read_file(folder_.path() / "log"), folder + "/alone.png\n");
+    EXPECT_THAT(read_file(folder_.path() / "alone.png"), testing::StartsWith("\x89PNG"));
     const int unknown = std::system(
         fmt::format("{} report --db {}/attune.db --study nobody --to {}/no.html 2> {}/log", ATTUNE_BINARY, folder, folder, folder)
             .c_str());

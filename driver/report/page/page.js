@@ -143,7 +143,7 @@
   const xEnd = () => rows.iter.reduce((most, _, i) => Math.max(most, xOf[xName](i)), 0);
   function drawStairs() {
     const x = xOf[xName];
-    const size = count > 3000 ? 1.5 : count > 500 ? 2.5 : 4;
+    const size = (count > 3000 ? 1.5 : count > 500 ? 2.5 : 4) * (window.innerWidth < 640 ? 0.65 : 1);
     // A candidate stopped early is hollow: its time is at least what is drawn.
     const fill = (name) => (point) => (point.raw && point.raw.i !== undefined && rows.score[point.raw.i] === null ? "transparent" : color(name));
     const scatter = (name, pointStyle, radius) => ({
@@ -184,7 +184,7 @@
   }
   function drawEffects() {
     if (!data.effects.length || !byId("effects")) return null;
-    const narrow = byId("effects").clientWidth < 560;
+    const narrow = byId("effects").parentElement.clientWidth < 560;
     const items = data.effects.map((item) => Object.assign({}, item, { name: narrow ? item.name.replace(/ \(.*/, "") : item.name }));
     byId("effects").parentElement.style.height = 60 + 22 * items.length + "px";
     const bar = (name, tone, thickness, range) => ({

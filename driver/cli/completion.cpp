@@ -1,5 +1,6 @@
-// `attune completion SHELL` prints a few lines for the shell, which ask `attune complete` whenever Tab is pressed. That one
-// reads the very options the program parses with, so completion cannot go stale, not even in a shell set up long ago.
+// `attune completion SHELL` prints a few lines for the shell, which ask `attune complete` whenever Tab is pressed. That
+// one reads the very options the program parses with, so completion cannot go stale, not even in a shell set up long
+// ago.
 
 #include <fmt/format.h>
 
@@ -10,7 +11,6 @@
 #include <string_view>
 
 #include "cli/cli.h"
-#include "core/error.h"
 #include "store/reader.h"
 
 namespace attune {

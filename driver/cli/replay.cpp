@@ -208,8 +208,9 @@ void add_replay(CLI::App& app, const CliContext& context) {
     options->db = context.default_db;
     CLI::App* command = app.add_subcommand("replay", "a strategy on recorded results instead of a device");
     command->add_option("study", options->source, "a study's name or file, or a Kernel Tuner cache file")->required();
-    command->add_option("--strategy", options->strategy,
-                        "strategy to run; the default is " + std::string(strategy_names().front().name))
+    command
+        ->add_option("--strategy", options->strategy,
+                     "strategy to run; the default is " + std::string(strategy_names().front().name))
         ->type_name(strategy_type_name());
     command->add_option("--runs", options->runs, "runs, with seeds one after the other")->capture_default_str();
     command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();

@@ -75,7 +75,8 @@ void make_png(const ReportCommand& command) {
                                                ? "it ended without a word"
                                                : result.output.substr(start, result.output.find('\n', start) - start)));
     }
-    throw EnvironmentError("--png needs Chromium to draw with, and there is none: install it (apt-get install chromium)");
+    throw EnvironmentError(
+        "--png needs Chromium to draw with, and there is none: install it (apt-get install chromium)");
 }
 
 fs::file_time_type last_change(const fs::path& database) {

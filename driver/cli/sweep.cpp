@@ -34,8 +34,9 @@ std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& cho
         devices.push_back(start_device(choice.kind, ordinal, context, study.measure));
         const std::string first = devices.front()->target().arch_name;
         if (const std::string arch = devices.back()->target().arch_name; arch != first) {
-            throw InputError(fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
-                                         devices.back()->label(), arch, devices.front()->label(), first));
+            throw InputError(
+                fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
+                            devices.back()->label(), arch, devices.front()->label(), first));
         }
     }
     return devices;
@@ -44,7 +45,8 @@ std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& cho
 // Drawing inputs and references takes seconds on large suites; devices do it side by side. The threads live as long as
 // the workers they start: a worker dies with the thread that started it.
 void open_suites(std::vector<std::unique_ptr<RemoteDevice>>& devices, const Suite& suite) {
-    for (auto& device : devices) device->open_suite(suite);
+    for (auto& device : devices)
+        device->open_suite(suite);
 }
 
 std::string resolve_strategy(const SweepOptions& options, const Study& study) {
@@ -85,7 +87,8 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
         throw InputError(fmt::format("{}: {}", study_file.string(), reason));
     }
     const Space whole_space = kernel_template.space(target);
-    const Space space = options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
+    const Space space =
+        options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
     const std::string strategy_name = resolve_strategy(options, study);
     const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
 
@@ -95,7 +98,8 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};
     setup.compile_workers = compile_workers(devices.size());
-    for (auto& device : devices) setup.devices.push_back(std::move(device));
+    for (auto& device : devices)
+        setup.devices.push_back(std::move(device));
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();

@@ -13,12 +13,12 @@
 namespace attune {
 
 struct SweepOptions {
-    std::string study_path;                       ///< empty: the default study of the device
+    std::string study_path;  ///< empty: the default study of the device
     std::string device = "auto";
     std::filesystem::path database;
     std::optional<std::filesystem::path> edited_template;  ///< instead of the study's own
     std::optional<std::uint64_t> seed;
-    std::string strategy;                         ///< empty: the study's, else the default
+    std::string strategy;  ///< empty: the study's, else the default
     LoopLimits limits;
     bool remeasure = false;
     std::uint64_t shard_index = 0;  ///< of shard_count parts of the space, the one to sweep
@@ -30,8 +30,8 @@ using MakeStrategy =
     std::function<std::unique_ptr<Strategy>(const std::string& name, const Space& space, const Study& study)>;
 
 /// Checks everything a person wrote before anything is created, then opens devices and record and runs the loop.
-[[nodiscard]] LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const MakeStrategy& make_strategy,
-                                LoopObserver& observer);
+[[nodiscard]] LoopEnd run_sweep(const SweepOptions& options, const CliContext& context,
+                                const MakeStrategy& make_strategy, LoopObserver& observer);
 
 /// The study file a person means: the path itself, or the name of one under configs/studies.
 [[nodiscard]] std::filesystem::path find_study(const std::string& text, const CliContext& context);

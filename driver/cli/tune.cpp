@@ -24,9 +24,12 @@ struct TuneOptions {
 
 std::string_view words(LoopEnd end) {
     switch (end) {
-        case LoopEnd::limit_reached: return "limit reached";
-        case LoopEnd::exhausted: return "every legal candidate has been tried";
-        case LoopEnd::stopped: return "stopped; run the same command again to go on";
+        case LoopEnd::limit_reached:
+            return "limit reached";
+        case LoopEnd::exhausted:
+            return "every legal candidate has been tried";
+        case LoopEnd::stopped:
+            return "stopped; run the same command again to go on";
     }
     return "";
 }
@@ -51,11 +54,12 @@ void run(TuneOptions options, const CliContext& context) {
     LoopEnd end = LoopEnd::exhausted;
     {
         ProgressPrinter progress(context.err, context.err_is_terminal);
-        end = run_sweep(options.sweep, context,
-                        [](const std::string& name, const Space& space, const Study& study) {
-                            return make_strategy(name, space, study.seed);
-                        },
-                        progress);
+        end = run_sweep(
+            options.sweep, context,
+            [](const std::string& name, const Space& space, const Study& study) {
+                return make_strategy(name, space, study.seed);
+            },
+            progress);
     }
     context.err << words(end) << '\n';
     if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};
@@ -66,7 +70,8 @@ void run(TuneOptions options, const CliContext& context) {
 void add_tune(CLI::App& app, const CliContext& context) {
     auto options = std::make_shared<TuneOptions>();
     options->sweep.database = context.default_db;
-    CLI::App* command = app.add_subcommand("tune", "run a study: compile, check, time, keep or discard, record; resumes");
+    CLI::App* command =
+        app.add_subcommand("tune", "run a study: compile, check, time, keep or discard, record; resumes");
     command->add_option("study", options->sweep.study_path,
                         "study file, or the name of one in configs/studies (default: what suits the device)");
     command->add_option("--device", options->sweep.device, "cuda:all, cuda:0,1 and the like for several GPUs")

@@ -82,7 +82,8 @@ json domain_json(const PackageVariant& variant) {
                 {"robust", record.robust ? json(*record.robust) : json()}};
     if (const auto limit = largest_v(variant)) {
         domain["v_abs_max"] = *limit;
-        domain["v_note"] = "v is converted to fp16: exact for 2^-14 <= |v| <= 65504, smaller values lose bits, larger overflow";
+        domain["v_note"] =
+            "v is converted to fp16: exact for 2^-14 <= |v| <= 65504, smaller values lose bits, larger overflow";
     }
     json stresses = json::array();
     for (const StressRecord& item : record.stresses) {
@@ -121,7 +122,8 @@ json parameters_json(const PackageVariant& variant) {
     for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
         const Parameter& parameter = variant.kernel_template.parameters()[i];
         const std::size_t choice = variant.candidate.choice[i];
-        values[parameter.name] = parameter.words.empty() ? json(parameter.values[choice]) : json(parameter.words[choice]);
+        values[parameter.name] =
+            parameter.words.empty() ? json(parameter.values[choice]) : json(parameter.words[choice]);
     }
     return values;
 }
@@ -190,21 +192,21 @@ std::string manifest_text(const Package& package, const PackageChecks& checks, c
         files[name] = file_hash(folder / name);
     const bool checked = checks.unchecked_because.empty();
     const std::string& arch = package.variants.front().arch_name;
-    json manifest{{"format", "attune-package"},
-                  {"format_version", kFormatVersion},
-                  {"attune_version", package.attune_version},
-                  {"operator", "block_sparse_attn_fwd"},
-                  {"device", package.device() == DeviceKind::cuda ? "cuda" : "cpu"},
-                  {"built_for", package.device() == DeviceKind::cuda
-                                    ? arch
-                                    : package.variants.front().detail.record.environment.device_name},
-                  {"study", package.study.name},
-                  {"template", package.study.template_name},
-                  {"suite", {{"name", package.study.suite.name}, {"cases", cases}}},
-                  {"default", package.variants.front().name},
-                  {"checked", checked},
-                  {"files", files},
-                  {"variants", variants}};
+    json manifest{
+        {"format", "attune-package"},
+        {"format_version", kFormatVersion},
+        {"attune_version", package.attune_version},
+        {"operator", "block_sparse_attn_fwd"},
+        {"device", package.device() == DeviceKind::cuda ? "cuda" : "cpu"},
+        {"built_for",
+         package.device() == DeviceKind::cuda ? arch : package.variants.front().detail.record.environment.device_name},
+        {"study", package.study.name},
+        {"template", package.study.template_name},
+        {"suite", {{"name", package.study.suite.name}, {"cases", cases}}},
+        {"default", package.variants.front().name},
+        {"checked", checked},
+        {"files", files},
+        {"variants", variants}};
     if (checked) {
         manifest["checked_on"] = checks.device_name;
     } else {

@@ -56,7 +56,8 @@ Json effects_json(const Effects& effects) {
 std::string chart_data_json(const ReportData& data) {
     Pool shards, statuses, outcomes, params;
     Json columns{{"family", Json::array({Json::array(), Json::array(), Json::array()})}};
-    for (const char* name : {"iter", "seconds", "score", "bound", "delta", "shard", "status", "outcome", "params", "description"})
+    for (const char* name :
+         {"iter", "seconds", "score", "bound", "delta", "shard", "status", "outcome", "params", "description"})
         columns[name] = Json::array();
     std::int64_t start_us = data.rows.empty() ? 0 : data.rows.front().finished_us;
     for (const IterationRow& row : data.rows)
@@ -78,9 +79,12 @@ std::string chart_data_json(const ReportData& data) {
     Json floors = Json::array();
     for (const auto& floor : data.floors)
         floors.push_back(number(floor));
-    const Json page{{"rows", std::move(columns)},     {"shards", shards.texts()},
-                    {"statuses", statuses.texts()},   {"outcomes", outcomes.texts()},
-                    {"params", params.texts()},       {"effects", effects_json(data.effects)},
+    const Json page{{"rows", std::move(columns)},
+                    {"shards", shards.texts()},
+                    {"statuses", statuses.texts()},
+                    {"outcomes", outcomes.texts()},
+                    {"params", params.texts()},
+                    {"effects", effects_json(data.effects)},
                     {"floors", floors}};
     return page.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -43,8 +43,9 @@ TEST(Completion, KnowsEveryCommandAndEveryOptionOfTheHelp) {
     EXPECT_EQ(first_group(shell(std::string(ATTUNE_BINARY) + " complete -- ''").output, "^([^\t\n]+)\t"), commands);
     for (const std::string& command : commands) {
         const std::string options = shell(fmt::format("{} {} --help", ATTUNE_BINARY, command)).output;
-        EXPECT_EQ(first_group(shell(fmt::format("{} complete -- {} -", ATTUNE_BINARY, command)).output, "^(--[^\t\n]+)\t"),
-                  first_group(options, "^  (?:-[a-z],)?(--[a-z-]+)"))
+        EXPECT_EQ(
+            first_group(shell(fmt::format("{} complete -- {} -", ATTUNE_BINARY, command)).output, "^(--[^\t\n]+)\t"),
+            first_group(options, "^  (?:-[a-z],)?(--[a-z-]+)"))
             << command;
     }
 }

@@ -48,7 +48,8 @@ inline std::string read_terminal(int terminal) {
 }
 
 /// Where stdout of the program goes: a terminal that is `columns` wide, or for 0 a file.
-inline Said run_attune(const std::vector<std::string>& arguments, const std::filesystem::path& database, int columns = 0) {
+inline Said run_attune(const std::vector<std::string>& arguments, const std::filesystem::path& database,
+                       int columns = 0) {
     const TempFolder folder;
     const std::filesystem::path out = folder.path() / "out";
     const std::filesystem::path err = folder.path() / "err";

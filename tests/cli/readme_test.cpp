@@ -48,7 +48,8 @@ class Readme : public testing::Test {
         for (const char* part : {"kernel_templates", "configs"})
             fs::copy(fs::path(ATTUNE_SOURCE_DIR) / part, folder_.path() / part, fs::copy_options::recursive);
         fs::create_directory(folder_.path() / "results");
-        fs::copy(fs::path(ATTUNE_SOURCE_DIR) / "results/h200", folder_.path() / "results/h200", fs::copy_options::recursive);
+        fs::copy(fs::path(ATTUNE_SOURCE_DIR) / "results/h200", folder_.path() / "results/h200",
+                 fs::copy_options::recursive);
         folder_.write("scripts/setup", "#!/bin/sh\n");  // has been run: there is a build/attune
         fs::permissions(folder_.path() / "scripts/setup", fs::perms::owner_all);
     }
@@ -60,8 +61,10 @@ class Readme : public testing::Test {
     [[nodiscard]] Ran run(const std::string& commands) const {
         const std::string script = folder_.write("commands.sh", commands).string();
         const std::string folder = folder_.path().string();
-        const int status = std::system(
-            fmt::format("cd {0} && unset ATTUNE_DB && ATTUNE_CACHE={0}/cache bash -e {1} > {0}/log 2>&1", folder, script).c_str());
+        const int status =
+            std::system(fmt::format("cd {0} && unset ATTUNE_DB && ATTUNE_CACHE={0}/cache bash -e {1} > {0}/log 2>&1",
+                                    folder, script)
+                            .c_str());
         return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "log")};
     }
 
@@ -87,7 +90,8 @@ TEST_F(Readme, ATemplateOfYourOwnIsTunedByItsSteps) {
     const std::string source = run("build/attune show 1 --study mine --json").output;
     EXPECT_THAT(source, HasSubstr("#pragma GCC unroll Tune::unroll"));
     EXPECT_THAT(source, HasSubstr("static constexpr int unroll = 1;"));
-    const std::string timed = run("build/attune query --study mine --where \"outcome IN ('ok', 'pruned')\" --columns params").output;
+    const std::string timed =
+        run("build/attune query --study mine --where \"outcome IN ('ok', 'pruned')\" --columns params").output;
     EXPECT_THAT(timed, HasSubstr("unroll="));
 }
 

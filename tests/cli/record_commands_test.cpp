@@ -18,8 +18,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::StartsWith;
 using testing::Said;
+using ::testing::StartsWith;
 
 class RecordCommandsTest : public ::testing::Test {
   protected:

@@ -10,9 +10,9 @@ namespace attune {
 
 /// The process's surroundings, read once in main.
 struct CliContext {
-    std::ostream& out;  ///< data
-    std::ostream& err;  ///< progress and logs
-    bool color = false;            ///< stdout may be coloured (a terminal, and NO_COLOR unset)
+    std::ostream& out;   ///< data
+    std::ostream& err;   ///< progress and logs
+    bool color = false;  ///< stdout may be coloured (a terminal, and NO_COLOR unset)
     bool out_is_terminal = false;
     bool err_is_terminal = false;
     int width_columns = 80;
@@ -20,8 +20,8 @@ struct CliContext {
     std::filesystem::path share_dir{};   ///< holds kernel_templates/ and configs/
     std::filesystem::path cache_dir{};   ///< compiled variants
     std::filesystem::path default_db{};  ///< results/attune.db unless ATTUNE_DB says otherwise
-    std::string nvrtc_path{};          ///< ATTUNE_NVRTC: the NVRTC to use instead of searching
-    std::filesystem::path home{};      ///< HOME, for libraries a user installed
+    std::string nvrtc_path{};            ///< ATTUNE_NVRTC: the NVRTC to use instead of searching
+    std::filesystem::path home{};        ///< HOME, for libraries a user installed
     std::string cxx{};                   ///< CXX: the system compiler to prefer
 };
 
@@ -36,6 +36,7 @@ void add_commands(CLI::App& app, const CliContext& context);
 void add_best(CLI::App& app, const CliContext& context);
 void add_cases(CLI::App& app, const CliContext& context);
 void add_compile(CLI::App& app, const CliContext& context);
+void add_completion(CLI::App& app, const CliContext& context);
 void add_diff(CLI::App& app, const CliContext& context);
 void add_doctor(CLI::App& app, const CliContext& context);
 void add_export(CLI::App& app, const CliContext& context);

@@ -17,6 +17,7 @@ void add_commands(CLI::App& app, const CliContext& context) {
     add_compile(app, context);
     add_doctor(app, context);
     add_merge(app, context);
+    add_completion(app, context);
     add_worker(app, context);
 }
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "backend/artifact_cache.h"
@@ -60,31 +61,36 @@ BestEntry choose(const Reader& reader, const BestRequest& request, const ExportO
         best = winner_of(entries, model);
     } else {
         const auto time = [&](const BestEntry& entry) {
-            return request.family ? entry.row.family_ms[static_cast<std::size_t>(*request.family)] : entry.row.geomean_ms;
+            return request.family ? entry.row.family_ms[static_cast<std::size_t>(*request.family)]
+                                  : entry.row.geomean_ms;
         };
         for (const BestEntry& entry : entries) {
             if (entry.device_name == model && (best == nullptr || time(entry) < time(*best))) best = &entry;
         }
     }
     if (best == nullptr) {
-        throw InputError(fmt::format("study {} has no {} kernel to export{}; `attune query` shows what there is", options.study,
-                                     request.robust ? "robust" : "kept",
+        throw InputError(fmt::format("study {} has no {} kernel to export{}; `attune query` shows what there is",
+                                     options.study, request.robust ? "robust" : "kept",
                                      options.measured_on.empty() ? "" : ", measured on '" + options.measured_on + "'"));
     }
     return *best;
 }
 
-PackageVariant read_variant(const Reader& reader, const IterationKey& key, std::string name, std::vector<Family> families) {
+PackageVariant read_variant(const Reader& reader, const IterationKey& key, std::string name,
+                            std::vector<Family> families) {
     IterationDetail detail = reader.iteration(key);
     std::vector<SourceFile> files = detail.sources;
     std::erase_if(files, [](const SourceFile& file) { return file.name == kArgsHeader || file.name == kTuneHeader; });
-    KernelTemplate kernel_template = make_template(std::move(files), fmt::format("iteration {}", reader.short_name(key)));
+    KernelTemplate kernel_template =
+        make_template(std::move(files), fmt::format("iteration {}", reader.short_name(key)));
     return make_variant(std::move(name), std::move(families), std::move(detail), std::move(kernel_template));
 }
 
 /// The winner, first; with --per-family also each family's own where that is another kernel.
 std::vector<PackageVariant> choose_variants(const Reader& reader, const ExportOptions& options) {
-    const auto same = [](const IterationKey& a, const IterationKey& b) { return a.shard == b.shard && a.iter == b.iter; };
+    const auto same = [](const IterationKey& a, const IterationKey& b) {
+        return a.shard == b.shard && a.iter == b.iter;
+    };
     const BestEntry winner = choose(reader, {options.study, options.robust, std::nullopt}, options);
     std::vector<PackageVariant> variants;
     variants.push_back(read_variant(reader, winner.key, "general", {}));
@@ -102,12 +108,19 @@ std::vector<PackageVariant> choose_variants(const Reader& reader, const ExportOp
     return variants;
 }
 
+/// All variants at once, each by a compiler of its own: a variant takes seconds where the cache does not have it.
 void compile(Package& package, const CliContext& context) {
-    const auto compiler = start_compiler(package.device(), context, MeasureSettings{});
-    for (PackageVariant& variant : package.variants) {
-        const Result<Artifact> result =
-            compiler->compile({variant.bundle, variant.kernel_template.main_source(), variant.kernel_template.entries(),
-                               package.device(), variant.arch_name});
+    std::vector<std::future<Result<Artifact>>> compiling;
+    for (const PackageVariant& variant : package.variants) {
+        compiling.push_back(std::async(std::launch::async, [&package, &context, &variant] {
+            const auto compiler = start_compiler(package.device(), context, MeasureSettings{});
+            return compiler->compile({variant.bundle, variant.kernel_template.main_source(),
+                                      variant.kernel_template.entries(), package.device(), variant.arch_name});
+        }));
+    }
+    for (std::size_t i = 0; i < compiling.size(); ++i) {
+        PackageVariant& variant = package.variants[i];
+        const Result<Artifact> result = compiling[i].get();
         if (!result.ok()) {
             const std::string& log = result.failure().diagnostics;
             throw EnvironmentError(fmt::format("iteration {} compiled when it was measured, but not here: {}",
@@ -115,9 +128,9 @@ void compile(Package& package, const CliContext& context) {
         }
         variant.artifact = result.value();
         if (variant.artifact.compiler != variant.detail.record.artifact->compiler) {
-            context.err << fmt::format("note: iteration {} was measured as compiled by {}, and is exported as compiled by {}\n",
-                                       variant.detail.key.iter, variant.detail.record.artifact->compiler,
-                                       variant.artifact.compiler);
+            context.err << fmt::format(
+                "note: iteration {} was measured as compiled by {}, and is exported as compiled by {}\n",
+                variant.detail.key.iter, variant.detail.record.artifact->compiler, variant.artifact.compiler);
         }
     }
 }
@@ -137,11 +150,13 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
     checks.unchecked_because = why_unchecked(package, options);
     if (!checks.unchecked_because.empty()) return checks;
     const DeviceChoice choice = choose_devices(options.device, package.device());
-    const auto device = start_device(choice.kind, choice.ordinals.front(), context, MeasureSettings{.run_timeout_s = 60.0});
+    const auto device =
+        start_device(choice.kind, choice.ordinals.front(), context, MeasureSettings{.run_timeout_s = 60.0});
     const TargetFacts target = device->target();
     const std::string& built_for = package.variants.front().arch_name;
     if (target.arch_name != built_for) {
-        checks.unchecked_because = fmt::format("the kernels are for {} and this GPU is {}", built_for, target.arch_name);
+        checks.unchecked_because =
+            fmt::format("the kernels are for {} and this GPU is {}", built_for, target.arch_name);
         return checks;
     }
     checks.device_name = device->environment().device_name;
@@ -165,7 +180,8 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
         for (std::size_t i = 0; i < cases.size(); ++i) {
             for (std::uint32_t draw = 0; draw < kDrawsChecked; ++draw) {
                 const auto report = device->check(Slot::challenger, i, {draw, Stress::none});
-                PackageCheck check = report.ok() ? PackageCheck{index, "", draw, report.value()} : broken(report.failure());
+                PackageCheck check =
+                    report.ok() ? PackageCheck{index, "", draw, report.value()} : broken(report.failure());
                 check.case_id = cases[i].case_id;
                 checks.checks.push_back(std::move(check));
             }
@@ -178,14 +194,17 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
 void check_destination(const fs::path& folder, bool force) {
     std::error_code error;
     if (!fs::exists(folder, error)) return;
-    if (!fs::is_directory(folder, error)) throw InputError(fmt::format("--to {} is a file; name a folder", folder.string()));
+    if (!fs::is_directory(folder, error))
+        throw InputError(fmt::format("--to {} is a file; name a folder", folder.string()));
     if (fs::is_empty(folder, error)) return;
     std::ifstream manifest(folder / kManifestFile);
     const auto content = nlohmann::json::parse(manifest, nullptr, false);
     const bool is_package = content.is_object() && content.value("format", nlohmann::json()) == "attune-package";
-    if (!is_package) throw InputError(fmt::format("--to {} is not empty and no package; name a new folder", folder.string()));
+    if (!is_package)
+        throw InputError(fmt::format("--to {} is not empty and no package; name a new folder", folder.string()));
     if (!force) {
-        throw InputError(fmt::format("--to {} holds a package; name a new folder, or replace it with --force", folder.string()));
+        throw InputError(
+            fmt::format("--to {} holds a package; name a new folder, or replace it with --force", folder.string()));
     }
 }
 
@@ -231,8 +250,8 @@ void export_package(const Reader& reader, const ExportOptions& options, const Cl
 
     for (const PackageVariant& variant : package.variants) {
         context.out << fmt::format("{}\t{}\t{:.6f}\t{}\n", (options.folder / binary_path(package, variant)).string(),
-                                   reader.short_name(variant.detail.key), variant.detail.record.geomean_ms.value_or(0.0),
-                                   variant.detail.record.params);
+                                   reader.short_name(variant.detail.key),
+                                   variant.detail.record.geomean_ms.value_or(0.0), variant.detail.record.params);
     }
     if (!checks.unchecked_because.empty()) {
         context.err << fmt::format("the exported kernels were not run: {}; manifest.json says \"checked\": false\n",
@@ -279,7 +298,8 @@ void add_export(CLI::App& app, const CliContext& context) {
     command->add_option("--format", options->format, "package, kernel-tuner (cache file) or t4 (T4 1.0.0 JSON)")
         ->check(CLI::IsMember({"package", "kernel-tuner", "t4"}))
         ->capture_default_str();
-    command->add_option("--device", options->device, "where the package is checked: auto, cuda:N, cpu or none")
+    command->add_option("--device", options->device, "where the package is checked; cuda:N for one of several GPUs")
+        ->type_name("{auto,cuda,cpu,none,…}")
         ->capture_default_str();
     command->add_option("--measured-on", options->measured_on, "device model, when the study was measured on several");
     command->add_flag("--force", options->force, "replace an earlier export");

@@ -162,13 +162,16 @@ void add_query(CLI::App& app, const CliContext& context) {
     command->add_option("--db", options->db, "database")->capture_default_str();
     CLI::Option* sql = command->add_option("--sql", options->sql, "a SELECT over the views of docs/database.md");
     command->add_option("--study", options->study, "only this study")->excludes(sql);
-    command->add_option("--status", options->status, "keep, discard or crash")->excludes(sql);
+    command->add_option("--status", options->status, "only this verdict")
+        ->type_name("{keep,discard,crash}")
+        ->excludes(sql);
     command->add_option("--where", options->where, "SQL condition over the columns of iterations: registers < 168")
         ->excludes(sql);
     command->add_option("--sort", options->sort, "COLUMN, lowest first; COLUMN:desc for highest first")->excludes(sql);
     command->add_option("--columns", options->columns, "columns to show, joined by commas, or all")->excludes(sql);
     command->add_option("--limit", options->limit, "rows at most; 0 for all")->excludes(sql)->capture_default_str();
-    command->add_option("--format", options->format, "table, tsv, csv or json; a table on a terminal, else tsv");
+    command->add_option("--format", options->format, "a table on a terminal, else tsv")
+        ->type_name("{table,tsv,csv,json}");
     command->add_option("--time-limit", options->time_limit_s, "seconds the database may work on the query")
         ->capture_default_str();
     command->callback([options, &context] { run(*options, context); });

@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/row_printer.h"
+#include "cli/sweep.h"
 #include "cli/warm_start.h"
 #include "config/json_reader.h"
 #include "config/kernel_tuner_cache.h"
@@ -268,8 +269,10 @@ void add_replay(CLI::App& app, const CliContext& context) {
     options->db = context.default_db;
     CLI::App* command = app.add_subcommand("replay", "a strategy on recorded results instead of a device");
     command->add_option("study", options->source, "a study's name or file, or a Kernel Tuner cache file")->required();
-    command->add_option("--strategy", options->strategy,
-                        "strategy to run; the default is " + std::string(strategy_names().front().name));
+    command
+        ->add_option("--strategy", options->strategy,
+                     "strategy to run; the default is " + std::string(strategy_names().front().name))
+        ->type_name(strategy_type_name());
     command->add_option("--runs", options->runs, "runs, with seeds one after the other")->capture_default_str();
     command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();
     command->add_option("--max-evaluations", options->max_evaluations, "end of a run; 0: the whole space")
@@ -281,7 +284,8 @@ void add_replay(CLI::App& app, const CliContext& context) {
                      "database of earlier studies of the template to start from; again for more")
         ->allow_extra_args(false);
     command->add_option("--db", options->db, "database")->capture_default_str();
-    command->add_option("--format", options->format, "table, tsv, csv or json; a table on a terminal, else tsv");
+    command->add_option("--format", options->format, "a table on a terminal, else tsv")
+        ->type_name("{table,tsv,csv,json}");
     command->callback([options, &context] { run(*options, context); });
 }
 

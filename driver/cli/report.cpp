@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "backend/artifact_cache.h"
@@ -74,7 +75,8 @@ void make_png(const ReportCommand& command) {
                                                ? "it ended without a word"
                                                : result.output.substr(start, result.output.find('\n', start) - start)));
     }
-    throw EnvironmentError("--png needs Chromium to draw with, and there is none: install it (apt-get install chromium)");
+    throw EnvironmentError(
+        "--png needs Chromium to draw with, and there is none: install it (apt-get install chromium)");
 }
 
 fs::file_time_type last_change(const fs::path& database) {
@@ -100,9 +102,15 @@ void watch(const ReportCommand& command, const CliContext& context) {
     throw CommandExit{kStoppedBySignal};
 }
 
-void run(const ReportCommand& command, const CliContext& context) {
+void run(ReportCommand command, const CliContext& context) {
+    std::optional<TemporaryDirectory> unnamed;
+    if (command.file.empty()) {
+        if (command.png.empty() || command.watch) throw InputError("say where the page goes: --to FILE.html");
+        unnamed = TemporaryDirectory::make(fs::temp_directory_path());
+        command.file = unnamed->path() / "page.html";
+    }
     make_report(command);
-    context.out << command.file.string() << '\n';
+    if (!unnamed) context.out << command.file.string() << '\n';
     if (!command.png.empty()) {
         make_png(command);
         context.out << command.png.string() << '\n';
@@ -117,7 +125,7 @@ void add_report(CLI::App& app, const CliContext& context) {
     auto options = std::make_shared<ReportCommand>();
     options->db = context.default_db;
     CLI::App* command = app.add_subcommand("report", "the morning page: one HTML file that opens offline");
-    command->add_option("--to", options->file, "file to write")->required();
+    command->add_option("--to", options->file, "file to write; may be left out with --png");
     command->add_option("--study", options->study, "which study, when the database holds several");
     command->add_flag("--watch", options->watch, "rewrite it as the study grows; the page reloads itself");
     command->add_option("--png", options->png, "also draw the chart into this file, with Chromium");

@@ -1,6 +1,7 @@
 #include "cli/sweep.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <fstream>
 #include <thread>
@@ -133,6 +134,13 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     const LoopEnd end = run_loop(std::move(setup), store, *strategy, options.limits, signals.flag(), observer);
     store.sync_tsv();
     return end;
+}
+
+std::string strategy_type_name() {
+    std::vector<std::string_view> names;
+    for (const StrategyName& strategy : strategy_names())
+        names.push_back(strategy.name);
+    return fmt::format("{{{}}}", fmt::join(names, ","));
 }
 
 }  // namespace attune

@@ -39,4 +39,7 @@ using MakeStrategy =
 /// The study file a person means: the path itself, or the name of one under configs/studies.
 [[nodiscard]] std::filesystem::path find_study(const std::string& text, const CliContext& context);
 
+/// {auto,model,...}: the type of a --strategy option, for --help and for completion.
+[[nodiscard]] std::string strategy_type_name();
+
 }  // namespace attune

@@ -60,7 +60,9 @@ class TryObserver : public LoopObserver {
     std::optional<IterationRecord> last_;
 };
 
-nlohmann::json optional_number(const std::optional<double>& value) { return value ? nlohmann::json(*value) : nlohmann::json(); }
+nlohmann::json optional_number(const std::optional<double>& value) {
+    return value ? nlohmann::json(*value) : nlohmann::json();
+}
 
 nlohmann::json as_json(const IterationRecord& record) {
     nlohmann::json cases = nlohmann::json::array();
@@ -131,22 +133,27 @@ void run(const TryOptions& options, const CliContext& context) {
             const Candidate baseline = space.parse(study.baseline, space.defaults());
             const Candidate candidate = space.parse(fmt::format("{}", fmt::join(options.settings, ",")), baseline);
             if (!space.legal(candidate)) {
-                throw InputError(fmt::format("--set: {} breaks a constraint of the template; `attune compile` lists what is "
-                                             "legal",
-                                             space.describe(candidate)));
+                throw InputError(
+                    fmt::format("--set: {} breaks a constraint of the template; `attune compile` lists what is "
+                                "legal",
+                                space.describe(candidate)));
             }
             return std::make_unique<OneShot>(candidate, options.message);
         },
         seen);
     if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};
     if (!seen.last()) {
-        throw InputError("this candidate has been measured before; `attune query` shows it, --remeasure measures it again");
+        throw InputError(
+            "this candidate has been measured before; `attune query` shows it, --remeasure measures it again");
     }
     print(options, context, seen);
     switch (seen.last()->status) {
-        case Status::keep: return;
-        case Status::discard: throw CommandExit{kDiscard};
-        case Status::crash: throw CommandExit{kCrash};
+        case Status::keep:
+            return;
+        case Status::discard:
+            throw CommandExit{kDiscard};
+        case Status::crash:
+            throw CommandExit{kCrash};
     }
 }
 
@@ -157,14 +164,18 @@ void add_try(CLI::App& app, const CliContext& context) {
     options->sweep.database = context.default_db;
     options->sweep.strategy = "try";
     CLI::App* command = app.add_subcommand("try", "one experiment; exit code 0 keep, 10 discard, 11 crash");
-    command->add_option("study", options->sweep.study_path, "study file, or the name of one in configs/studies")->required();
+    command->add_option("study", options->sweep.study_path, "study file, or the name of one in configs/studies")
+        ->required();
     command->add_option("--set", options->settings, "key=value over the study's baseline; again, or joined by commas")
         ->delimiter(',');
-    command->add_option("--template", options->sweep.edited_template, "an edited template folder instead of the study's");
+    command->add_option("--template", options->sweep.edited_template,
+                        "an edited template folder instead of the study's");
     command->add_option("-m,--message", options->message, "what was changed and why")->required();
     command->add_flag("--json", options->as_json, "everything, as JSON");
     command->add_flag("--remeasure", options->sweep.remeasure, "even if the study has measured it before");
-    command->add_option("--device", options->sweep.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    command->add_option("--device", options->sweep.device, "cuda:N for one of several GPUs")
+        ->type_name("{auto,cpu,cuda,…}")
+        ->capture_default_str();
     command->add_option("--db", options->sweep.database, "the database")->capture_default_str();
     command->callback([options, &context] { run(*options, context); });
 }

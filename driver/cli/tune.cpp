@@ -76,7 +76,8 @@ void add_tune(CLI::App& app, const CliContext& context) {
         app.add_subcommand("tune", "run a study: compile, check, time, keep or discard, record; resumes");
     command->add_option("study", options->sweep.study_path,
                         "study file, or the name of one in configs/studies (default: what suits the device)");
-    command->add_option("--device", options->sweep.device, "auto, cpu, cuda, cuda:0,1 or cuda:all")
+    command->add_option("--device", options->sweep.device, "cuda:all, cuda:0,1 and the like for several GPUs")
+        ->type_name("{auto,cpu,cuda,cuda:all,…}")
         ->capture_default_str();
     command->add_option("--max-iters", options->max_iters, "stop after this many more iterations")
         ->check(CLI::PositiveNumber);
@@ -84,7 +85,8 @@ void add_tune(CLI::App& app, const CliContext& context) {
     command->add_flag("--forever", options->forever, "no limit (also the default): until the space is exhausted")
         ->excludes("--max-iters")
         ->excludes("--hours");
-    command->add_option("--strategy", options->sweep.strategy, "instead of the study's; see docs/search.md");
+    command->add_option("--strategy", options->sweep.strategy, "instead of the study's; see docs/search.md")
+        ->type_name(strategy_type_name());
     command->add_option("--seed", options->sweep.seed, "instead of the study's");
     command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space, 1 <= i <= n");
     command->add_flag("--remeasure", options->sweep.remeasure, "measure again what earlier runs have recorded");

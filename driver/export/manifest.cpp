@@ -16,7 +16,6 @@ using nlohmann::json;
 
 constexpr int kFormatVersion = 1;
 constexpr int kUnbounded = 1 << 30;  // as the public harness has it
-constexpr double kLargestHalf = 65504.0;
 
 json number(const std::optional<double>& value) {
     return value ? json(*value) : json();
@@ -74,15 +73,6 @@ json measured_json(const IterationRecord& record) {
             {"cases", cases}};
 }
 
-bool converts_to_half(const PackageVariant& variant) {
-    const auto is_half = [](std::string_view word) { return word.starts_with("fp16"); };
-    for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
-        const Parameter& parameter = variant.kernel_template.parameters()[i];
-        if (!parameter.words.empty() && is_half(parameter.words[variant.candidate.choice[i]])) return true;
-    }
-    return false;
-}
-
 json domain_json(const PackageVariant& variant) {
     const IterationRecord& record = variant.detail.record;
     json domain{{"dtype", "bf16"},
@@ -90,9 +80,10 @@ json domain_json(const PackageVariant& variant) {
                 {"t_max_multiple_of", 128},
                 {"inputs", "finite; checked on standard normal q, k, v"},
                 {"robust", record.robust ? json(*record.robust) : json()}};
-    if (converts_to_half(variant)) {
-        domain["v_abs_max"] = kLargestHalf;
-        domain["v_note"] = "v is converted to fp16: exact for 2^-14 <= |v| <= 65504, smaller values lose bits, larger overflow";
+    if (const auto limit = largest_v(variant)) {
+        domain["v_abs_max"] = *limit;
+        domain["v_note"] =
+            "v is converted to fp16: exact for 2^-14 <= |v| <= 65504, smaller values lose bits, larger overflow";
     }
     json stresses = json::array();
     for (const StressRecord& item : record.stresses) {
@@ -131,7 +122,8 @@ json parameters_json(const PackageVariant& variant) {
     for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
         const Parameter& parameter = variant.kernel_template.parameters()[i];
         const std::size_t choice = variant.candidate.choice[i];
-        values[parameter.name] = parameter.words.empty() ? json(parameter.values[choice]) : json(parameter.words[choice]);
+        values[parameter.name] =
+            parameter.words.empty() ? json(parameter.values[choice]) : json(parameter.words[choice]);
     }
     return values;
 }
@@ -200,21 +192,21 @@ std::string manifest_text(const Package& package, const PackageChecks& checks, c
         files[name] = file_hash(folder / name);
     const bool checked = checks.unchecked_because.empty();
     const std::string& arch = package.variants.front().arch_name;
-    json manifest{{"format", "attune-package"},
-                  {"format_version", kFormatVersion},
-                  {"attune_version", package.attune_version},
-                  {"operator", "block_sparse_attn_fwd"},
-                  {"device", package.device() == DeviceKind::cuda ? "cuda" : "cpu"},
-                  {"built_for", package.device() == DeviceKind::cuda
-                                    ? arch
-                                    : package.variants.front().detail.record.environment.device_name},
-                  {"study", package.study.name},
-                  {"template", package.study.template_name},
-                  {"suite", {{"name", package.study.suite.name}, {"cases", cases}}},
-                  {"default", package.variants.front().name},
-                  {"checked", checked},
-                  {"files", files},
-                  {"variants", variants}};
+    json manifest{
+        {"format", "attune-package"},
+        {"format_version", kFormatVersion},
+        {"attune_version", package.attune_version},
+        {"operator", "block_sparse_attn_fwd"},
+        {"device", package.device() == DeviceKind::cuda ? "cuda" : "cpu"},
+        {"built_for",
+         package.device() == DeviceKind::cuda ? arch : package.variants.front().detail.record.environment.device_name},
+        {"study", package.study.name},
+        {"template", package.study.template_name},
+        {"suite", {{"name", package.study.suite.name}, {"cases", cases}}},
+        {"default", package.variants.front().name},
+        {"checked", checked},
+        {"files", files},
+        {"variants", variants}};
     if (checked) {
         manifest["checked_on"] = checks.device_name;
     } else {

@@ -58,9 +58,10 @@ void write_file(const fs::path& path, std::string_view bytes) {
 std::string standalone_text(const Package& package, const PackageVariant& variant) {
     const std::string name = fs::path(source_path(package, variant)).filename().string();
     const bool cuda = package.device() == DeviceKind::cuda;
-    std::string text = cuda ? fmt::format("// nvcc -cubin -std=c++17 -arch={} --expt-relaxed-constexpr {}\n// NVRTC: {}\n",
-                                          variant.arch_name, name, variant.artifact.options)
-                            : fmt::format("// c++ {} {}\n", variant.artifact.options, name);
+    std::string text =
+        cuda ? fmt::format("// nvcc -cubin -std=c++17 -arch={} --expt-relaxed-constexpr {}\n// NVRTC: {}\n",
+                           variant.arch_name, name, variant.artifact.options)
+             : fmt::format("// c++ {} {}\n", variant.artifact.options, name);
     text += fmt::format("// Study {}, iteration {}: {}\n", package.study.name, variant.detail.key.iter,
                         variant.detail.record.params);
     return text + flatten(variant.bundle, variant.kernel_template.main_source());
@@ -88,15 +89,17 @@ PackageVariant make_variant(std::string name, std::vector<Family> families, Iter
     }
     const auto header = std::ranges::find(detail.sources, kArgsHeader, &SourceFile::name);
     if (header == detail.sources.end() || header->text != embedded::attn_args_header) {
-        throw InputError(fmt::format("{} was recorded by attune {}, whose kernels take other arguments; export it with that "
-                                     "version",
-                                     where, detail.record.environment.attune_version));
+        throw InputError(
+            fmt::format("{} was recorded by attune {}, whose kernels take other arguments; export it with that "
+                        "version",
+                        where, detail.record.environment.attune_version));
     }
     std::string arch = arch_of(detail, kernel_template.device());
     if (arch.empty()) {
-        throw InputError(fmt::format("{} does not say which GPU it was compiled for (its options are '{}'); export another "
-                                     "one",
-                                     where, detail.record.artifact->options));
+        throw InputError(
+            fmt::format("{} does not say which GPU it was compiled for (its options are '{}'); export another "
+                        "one",
+                        where, detail.record.artifact->options));
     }
     Candidate defaults;
     for (const Parameter& parameter : kernel_template.parameters()) {
@@ -108,12 +111,22 @@ PackageVariant make_variant(std::string name, std::vector<Family> families, Iter
             std::move(candidate), std::move(bundle),   std::move(arch),   {}};
 }
 
+std::optional<double> largest_v(const PackageVariant& variant) {
+    constexpr double kLargestHalf = 65504.0;
+    for (std::size_t i = 0; i < variant.candidate.choice.size(); ++i) {
+        const Parameter& parameter = variant.kernel_template.parameters()[i];
+        if (parameter.words.empty()) continue;
+        if (parameter.words[variant.candidate.choice[i]].starts_with("fp16")) return kLargestHalf;
+    }
+    return std::nullopt;
+}
+
 void write_package(const Package& package, const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder / "variants", error);
     if (error) {
-        throw EnvironmentError(fmt::format("cannot make {}: {}; choose another --to", (folder / "variants").string(),
-                                           error.message()));
+        throw EnvironmentError(
+            fmt::format("cannot make {}: {}; choose another --to", (folder / "variants").string(), error.message()));
     }
     for (const PackageVariant& variant : package.variants) {
         write_file(folder / source_path(package, variant), standalone_text(package, variant));

@@ -60,6 +60,9 @@ inline constexpr const char* kExampleFile = "example.cpp";
 [[nodiscard]] PackageVariant make_variant(std::string name, std::vector<Family> families, IterationDetail detail,
                                           KernelTemplate kernel_template);
 
+/// The largest |v| a variant takes: it has one where V is converted to fp16.
+[[nodiscard]] std::optional<double> largest_v(const PackageVariant& variant);
+
 /// Writes everything but the manifest into `folder`, which exists and is empty. EnvironmentError when it cannot.
 void write_package(const Package& package, const std::filesystem::path& folder);
 /// Completes what write_package wrote.

@@ -56,14 +56,15 @@ Json effects_json(const Effects& effects) {
 std::string chart_data_json(const ReportData& data) {
     Pool shards, statuses, outcomes, params;
     Json columns{{"family", Json::array({Json::array(), Json::array(), Json::array()})}};
-    for (const char* name : {"iter", "seconds", "score", "bound", "delta", "shard", "status", "outcome", "params", "description"})
+    for (const char* name :
+         {"iter", "seconds", "score", "bound", "delta", "shard", "status", "outcome", "params", "description"})
         columns[name] = Json::array();
     std::int64_t start_us = data.rows.empty() ? 0 : data.rows.front().finished_us;
     for (const IterationRow& row : data.rows)
         start_us = std::min(start_us, row.finished_us);
     for (const IterationRow& row : data.rows) {
         columns["iter"].push_back(row.iter);
-        columns["seconds"].push_back((row.finished_us - start_us) / 1'000'000);
+        columns["seconds"].push_back(number(static_cast<double>(row.finished_us - start_us) / 1e6));
         columns["score"].push_back(number(row.geomean_ms));
         columns["bound"].push_back(number(row.bound_ms));
         columns["delta"].push_back(number(row.delta_ms));
@@ -75,9 +76,16 @@ std::string chart_data_json(const ReportData& data) {
         for (std::size_t i = 0; i < row.family_ms.size(); ++i)
             columns["family"][i].push_back(number(row.family_ms[i]));
     }
-    const Json page{{"rows", std::move(columns)},     {"shards", shards.texts()},
-                    {"statuses", statuses.texts()},   {"outcomes", outcomes.texts()},
-                    {"params", params.texts()},       {"effects", effects_json(data.effects)}};
+    Json floors = Json::array();
+    for (const auto& floor : data.floors)
+        floors.push_back(number(floor));
+    const Json page{{"rows", std::move(columns)},
+                    {"shards", shards.texts()},
+                    {"statuses", statuses.texts()},
+                    {"outcomes", outcomes.texts()},
+                    {"params", params.texts()},
+                    {"effects", effects_json(data.effects)},
+                    {"floors", floors}};
     return page.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

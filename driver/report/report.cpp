@@ -24,7 +24,7 @@ constexpr std::size_t kMaxFailureGroups = 50;
 constexpr std::size_t kMaxEffectRows = 60;
 
 std::string ms_text(const std::optional<double>& value) {
-    return value ? fmt::format("{:.5g}", *value) : "-";
+    return value ? fmt::format("{:#.5g}", *value) : "-";
 }
 
 std::string percent(double share, int digits = 1) {
@@ -44,8 +44,8 @@ std::string note(std::string_view text) {
 }
 
 std::string canvas(std::string_view id, std::string_view what, std::string_view extra = "") {
-    return fmt::format("<div class=\"chart{}\"><canvas id=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div>\n", extra, id,
-                       html_escape(what));
+    return fmt::format("<div class=\"chart{}\"><canvas id=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div>\n",
+                       extra, id, html_escape(what));
 }
 
 std::string tile(const std::string& value, std::string_view what) {
@@ -53,7 +53,8 @@ std::string tile(const std::string& value, std::string_view what) {
 }
 
 std::string name_of(const ReportData& data, const IterationRow& row) {
-    return data.study.shards.size() > 1 ? fmt::format("{}:{}", row.shard.substr(0, 8), row.iter) : fmt::format("{}", row.iter);
+    return data.study.shards.size() > 1 ? fmt::format("{}:{}", row.shard.substr(0, 8), row.iter)
+                                        : fmt::format("{}", row.iter);
 }
 
 std::int64_t count(const ReportData& data, Status status) {
@@ -67,8 +68,9 @@ std::string tiles(const ReportData& data) {
         body += tile(ms_text(best_ms) + " ms", fmt::format("best score, iteration {}", data.best->key.iter));
         if (data.first_kept) {
             const IterationRow& first = data.rows[*data.first_kept];
-            body += tile(fmt::format("{:.3g}×", first.geomean_ms.value_or(best_ms) / best_ms),
-                         fmt::format("faster than iteration {}, {} ms", name_of(data, first), ms_text(first.geomean_ms)));
+            body +=
+                tile(fmt::format("{:.3g}×", first.geomean_ms.value_or(best_ms) / best_ms),
+                     fmt::format("faster than iteration {}, {} ms", name_of(data, first), ms_text(first.geomean_ms)));
         }
         if (const auto floor = score_ms(data.floors)) {
             body += tile(plain_percent(*floor / best_ms), fmt::format("of the floor, {} ms", ms_text(floor)));
@@ -90,16 +92,27 @@ std::string best_section(const ReportData& data) {
     if (!data.best) return section("best", "Best kernel", note("No kernel has been kept yet."));
     const IterationRecord& record = data.best->record;
     const auto first = split_params(data.first_kept ? data.rows[*data.first_kept].params : std::string());
-    HtmlTable table({"parameter", "best", "first kept"});
-    for (const auto& setting : split_params(record.params)) {
-        const auto before = std::ranges::find(first, setting.first, &std::pair<std::string, std::string>::first);
-        const bool changed = before != first.end() && *before != setting;
-        table.row().text(setting.first).code(setting.second).code(changed ? before->second : "");
+    std::string knobs;
+    for (const auto& [name, value] : split_params(record.params)) {
+        const auto before = std::ranges::find(first, name, &std::pair<std::string, std::string>::first);
+        const bool changed = before != first.end() && before->second != value;
+        knobs += fmt::format("<li{}><span>{}</span> <code>{}</code>{}</li>\n", changed ? " class=\"changed\"" : "",
+                             html_escape(name), html_escape(value),
+                             changed ? fmt::format(" <small>was {}</small>", html_escape(before->second)) : "");
     }
-    std::string body = fmt::format("<p>{}</p>\n", html_escape(record.description));
-    body += note(fmt::format("Passes the stress draws: {}. Exported by `attune export --study {} --to DIR`.",
-                             !record.robust ? "not checked" : *record.robust ? "yes" : "no", data.study.name));
-    return section("best", "Best kernel", body + table.str());
+    std::string body =
+        fmt::format("<p>{}</p>\n<ul class=\"knobs\">\n{}</ul>\n", html_escape(record.description), knobs);
+    const char* robust =
+        !record.robust ? "They were not tried on the stress draws."
+        : *record.robust
+            ? "They pass the stress draws."
+            : "They do not pass every stress draw; <code>attune best --robust</code> names the best that do.";
+    body += fmt::format(
+        "<p class=\"note\">Marked: changed since the first kept kernel. {} Take it along: <code "
+        "class=\"command\">attune "
+        "export --study {} --to DIR</code></p>\n",
+        robust, html_escape(data.study.name));
+    return section("best", "Best kernel", body);
 }
 
 std::string family_section(const ReportData& data) {
@@ -118,18 +131,23 @@ std::string family_section(const ReportData& data) {
         table.number(data.floors[i] && best ? plain_percent(*data.floors[i] / *best) : "-");
     }
     std::string body = table.str() + canvas("families", "time of each family over the kept kernels", " small");
-    body += known ? note(fmt::format("The floor is the larger of two times: multiplying every listed block whole at {:.0f} TFLOP/s "
-                                     "(bf16), and moving q, k, v and o once at {:.1f} TB/s, both measured on this device.",
-                                     data.limits->tflops, data.limits->terabytes_s))
-                  : note(fmt::format("No floor: nobody has measured the limits of '{}' for this page.", data.device));
+    body +=
+        known
+            ? note(fmt::format(
+                  "Dashed: the floor, the larger of two times: multiplying every listed block whole at {:.0f} TFLOP/s "
+                  "(bf16), and moving q, k, v and o once at {:.1f} TB/s, both measured on this device.",
+                  data.limits->tflops, data.limits->terabytes_s))
+            : note(fmt::format("No floor: nobody has measured the limits of '{}' for this page.", data.device));
     return section("family", "Families", body);
 }
 
 std::string top_section(const ReportData& data) {
     if (data.top.empty()) return section("top", "Top ten", note("Nothing has been timed yet."));
-    HtmlTable table({"iteration", "score, ms", "to the best", "window", "global", "retrieval", "status", "robust", "differs by"});
+    HtmlTable table(
+        {"iteration", "score, ms", "to the best", "window", "global", "retrieval", "status", "robust", "differs by"});
     const auto best = split_params(data.best ? data.best->record.params : std::string());
-    const double best_ms = data.best ? data.best->record.geomean_ms.value_or(1.0) : *data.rows[data.top.front()].geomean_ms;
+    const double best_ms =
+        data.best ? data.best->record.geomean_ms.value_or(1.0) : *data.rows[data.top.front()].geomean_ms;
     for (const std::size_t index : data.top) {
         const IterationRow& row = data.rows[index];
         const bool same_source = data.best && row.template_hash == data.best->record.template_hash;
@@ -146,8 +164,9 @@ std::string top_section(const ReportData& data) {
         table.text(!row.robust ? "-" : *row.robust ? "yes" : "no");
         table.code(changes.empty() ? "nothing: the best" : changes);
     }
-    return section("top", "Top ten", table.str() + note("By the score measured on its own, beside the best kept; which of two "
-                                                        "close ones is faster was decided by alternation, not by this order."));
+    return section("top", "Top ten",
+                   table.str() + note("By the score measured on its own, beside the best kept; which of two "
+                                      "close ones is faster was decided by alternation, not by this order."));
 }
 
 std::string effects_section(const ReportData& data) {
@@ -166,10 +185,11 @@ std::string effects_section(const ReportData& data) {
         }
     }
     std::string body = canvas("effects", "effect of each parameter value with its interval");
-    body += note(fmt::format("Change of the time when one value replaces the best kernel's, fitted over {} results as a sum of "
-                             "independent effects, with 95 % intervals; {} remain unexplained (interactions and noise). Results "
-                             "stopped early count by the families they were timed on.",
-                             effects.results, plain_percent(effects.unexplained)));
+    body += note(
+        fmt::format("Change of the time when one value replaces the best kernel's, fitted over {} results as a sum of "
+                    "independent effects, with 95 % intervals; {} remain unexplained (interactions and noise). Results "
+                    "stopped early count by the families they were timed on.",
+                    effects.results, plain_percent(effects.unexplained)));
     return section("knobs", "What each parameter is worth",
                    body + "<details><summary>as a table</summary>" + table.str() + "</details>\n");
 }
@@ -179,8 +199,11 @@ std::string failure_section(const ReportData& data) {
     HtmlTable table({"count", "outcome", "first line", "latest", "reproduce"});
     for (std::size_t i = 0; i < std::min(data.failures.size(), kMaxFailureGroups); ++i) {
         const FailureGroup& group = data.failures[i];
-        table.row().number(fmt::format("{}", group.count)).html(fmt::format("<span class=\"crash\">{}</span>", html_escape(group.outcome)));
-        table.code(group.message).number(fmt::format("{}", group.latest_iter)).code(group.reproduce);
+        table.row()
+            .number(fmt::format("{}", group.count))
+            .html(fmt::format("<span class=\"crash\">{}</span>", html_escape(group.outcome)));
+        table.code(group.message).number(fmt::format("{}", group.latest_iter));
+        table.html(fmt::format("<code class=\"command\">{}</code>", html_escape(group.reproduce)));
     }
     std::string body = table.str();
     if (data.failures.size() > kMaxFailureGroups) {
@@ -190,7 +213,8 @@ std::string failure_section(const ReportData& data) {
 }
 
 std::string noise_section(const ReportData& data) {
-    std::vector<std::string> header{"case", "cold, ms", "warm, ms", "samples", "median known to", "spread of samples", "drift"};
+    std::vector<std::string> header{"case", "cold, ms", "warm, ms", "samples", "median known to", "spread of samples",
+                                    "drift"};
     if (data.limits) header.emplace_back("floor, ms");
     HtmlTable table(header);
     for (const CaseNoise& item : data.noise) {
@@ -202,8 +226,9 @@ std::string noise_section(const ReportData& data) {
     }
     std::string body = data.noise.empty() ? note("Nothing has been timed yet.") : table.str();
     if (data.challenge_share) {
-        body += note(fmt::format("Alternating challenger and incumbent tells ratios apart to about ±{} (median of all alternations).",
-                                 plain_percent(*data.challenge_share)));
+        body += note(fmt::format(
+            "Alternating challenger and incumbent tells ratios apart to about ±{} (median of all alternations).",
+            plain_percent(*data.challenge_share)));
     }
     if (data.repeat_share) {
         body += note(fmt::format("Candidates measured more than once disagree with themselves by {} (median).",
@@ -213,16 +238,26 @@ std::string noise_section(const ReportData& data) {
 }
 
 std::string environment_section(const ReportData& data) {
-    HtmlTable table({"device", "uuid", "driver", "compiler", "host", "attune", "iterations", "clock, MHz", "°C", "throttling"});
+    HtmlTable table(
+        {"device", "uuid", "driver", "compiler", "host", "attune", "iterations", "clock, MHz", "°C", "throttling"});
     for (const EnvironmentUse& use : data.environments) {
-        table.row().text(use.device).code(use.uuid).text(use.driver).text(use.compiler).text(use.host).text(use.attune_version);
-        table.number(fmt::format("{}", use.iterations)).number(use.clocks_mhz).number(use.temperatures_c).text(use.throttle_reasons);
+        table.row()
+            .text(use.device)
+            .code(use.uuid)
+            .text(use.driver)
+            .text(use.compiler)
+            .text(use.host)
+            .text(use.attune_version);
+        table.number(fmt::format("{}", use.iterations))
+            .number(use.clocks_mhz)
+            .number(use.temperatures_c)
+            .text(use.throttle_reasons);
     }
     return section("environment", "Environment", table.str());
 }
 
 constexpr std::string_view kStairs = R"(<div class="controls">
-<button id="by-iteration" aria-pressed="true">by iteration</button><button id="by-hours" aria-pressed="false">by time</button>
+<button id="by-iteration" aria-pressed="true">by iteration</button><button id="by-time" aria-pressed="false">by time</button>
 <span class="note" id="edge"></span></div>
 )";
 
@@ -237,7 +272,8 @@ constexpr std::string_view kTable = R"(<div class="controls">
 )";
 
 constexpr std::string_view kPolicy =
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'";
 
 std::string head(const ReportData& data, const ReportOptions& options) {
     std::string text = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
@@ -250,15 +286,16 @@ std::string head(const ReportData& data, const ReportOptions& options) {
 }
 
 std::string heading(const ReportData& data, const ReportOptions& options) {
-    std::string text = fmt::format("<header><h1>{}</h1>\n<p class=\"muted\">template {}, suite {}, on {}. Written {} by attune {}.</p>\n",
-                                   html_escape(data.study.name), html_escape(data.study.template_name),
-                                   html_escape(data.study.suite.name), html_escape(data.device),
-                                   html_escape(options.generated_at), html_escape(options.attune_version));
+    std::string text = fmt::format(
+        "<header><h1>{}</h1>\n<p class=\"muted\">template {}, suite {}, on {}. Written {} by attune {}.</p>\n",
+        html_escape(data.study.name), html_escape(data.study.template_name), html_escape(data.study.suite.name),
+        html_escape(data.device), html_escape(options.generated_at), html_escape(options.attune_version));
     if (data.other_devices > 0) {
         text += note(fmt::format("{} iterations on other devices are left out: times of two devices do not compare.",
                                  data.other_devices));
     }
-    return text + "</header>\n<noscript><p>The charts and the full table need JavaScript; all else is here.</p></noscript>\n";
+    return text +
+           "</header>\n<noscript><p>The charts and the full table need JavaScript; all else is here.</p></noscript>\n";
 }
 
 }  // namespace
@@ -266,11 +303,13 @@ std::string heading(const ReportData& data, const ReportOptions& options) {
 std::string report_html(const Reader& reader, const ReportOptions& options) {
     const ReportData data = collect(reader, options.study);
     std::string page = head(data, options) + "<body>\n<main>\n" + heading(data, options) + tiles(data);
-    page += section("progress", "Progress", std::string(kStairs) + canvas("stairs", "score of every iteration and the best kept"));
+    page += section("progress", "Progress",
+                    std::string(kStairs) + canvas("stairs", "score of every iteration and the best kept"));
     page += family_section(data) + best_section(data) + top_section(data) + effects_section(data);
     page += failure_section(data) + noise_section(data) + environment_section(data);
     page += section("iterations", "All iterations", std::string(kTable));
-    page += "</main>\n<script type=\"application/json\" id=\"data\">" + script_escape(chart_data_json(data)) + "</script>\n<script>\n";
+    page += "</main>\n<script type=\"application/json\" id=\"data\">" + script_escape(chart_data_json(data)) +
+            "</script>\n<script>\n";
     page += embedded::chart_js;
     page += "\n</script>\n<script>\n";
     page += embedded::report_js;

@@ -280,20 +280,22 @@ SELECT s.name AS study, h.uid AS shard, i.iter, k.entry, k.registers, k.shared_b
 
 -- One row a knob of an iteration: `key=value,…` read as JSON.
 CREATE VIEW params AS
-SELECT s.name AS study, h.uid AS shard, i.iter, i.status, i.outcome, i.geomean_ms, p.key AS name, p.value
+SELECT s.name AS study, h.uid AS shard, i.iter, i.status, i.outcome, i.geomean_ms, p.key AS name, p.value,
+       i.bound_ms
   FROM study s
   JOIN iteration i ON i.study_id = s.id
   JOIN json_each('{"' || replace(replace(i.params, '=', '":"'), ',', '","') || '"}') p
   LEFT JOIN shard h ON h.id = i.shard_id
  WHERE i.params <> '';
 
--- One row a knob of a study: how far apart the best scores of its values lie.
+-- One row a knob of a study: how far apart the best scores of its values lie. What was stopped early counts by its bound:
+-- the worst values are never timed in full, and would else be the ones that are missing.
 CREATE VIEW knobs AS
 SELECT study, name, count(*) AS tried_values, max(best_ms) / min(best_ms) - 1 AS spread,
        min(value) FILTER (WHERE best_ms = least_ms) AS best_value
   FROM (SELECT *, min(best_ms) OVER (PARTITION BY study, name) AS least_ms
-          FROM (SELECT study, name, value, min(geomean_ms) AS best_ms
-                  FROM params WHERE outcome = 'ok' GROUP BY study, name, value))
+          FROM (SELECT study, name, value, min(coalesce(geomean_ms, bound_ms)) AS best_ms
+                  FROM params WHERE outcome IN ('ok', 'pruned') GROUP BY study, name, value))
  GROUP BY study, name;
 
 -- One row a file of an iteration's source.

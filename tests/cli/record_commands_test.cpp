@@ -1,13 +1,12 @@
-// query, show, diff, best, restore and merge, as a person runs them.
+// query, show, diff, best, restore and merge, as a person runs them: through the built program.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <fmt/format.h>
 
-#include "cli/cli.h"
-#include "core/error.h"
+#include <nlohmann/json.hpp>
+
+#include "cli/program.h"
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
 #include "store/store.h"
@@ -19,21 +18,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::Said;
 using ::testing::StartsWith;
-
-struct Said {
-    int code = 0;
-    std::string out;
-    std::string err;
-
-    [[nodiscard]] std::vector<std::string> lines() const {
-        std::vector<std::string> result;
-        std::istringstream stream(out);
-        for (std::string line; std::getline(stream, line);)
-            result.push_back(line);
-        return result;
-    }
-};
 
 class RecordCommandsTest : public ::testing::Test {
   protected:
@@ -59,35 +45,8 @@ class RecordCommandsTest : public ::testing::Test {
         finish(sample_crash(3), 3);
     }
 
-    Said run(const std::vector<std::string>& arguments, bool terminal = false, int width = 80) {
-        std::ostringstream out, err;
-        CliContext context{out, err};
-        context.out_is_terminal = terminal;
-        context.width_columns = width;
-        context.default_db = db();
-        CLI::App app;
-        add_query(app, context);
-        add_show(app, context);
-        add_diff(app, context);
-        add_best(app, context);
-        add_restore(app, context);
-        add_merge(app, context);
-        std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-        Said said;
-        try {
-            app.parse(reversed);
-        } catch (const CommandExit& exit) {
-            said.code = exit.code;
-        } catch (const InputError& error) {
-            said = {2, "", error.what()};
-        } catch (const EnvironmentError& error) {
-            said = {3, "", error.what()};
-        } catch (const CLI::ParseError& error) {
-            said = {2, "", error.what()};
-        }
-        said.out = out.str();
-        said.err += err.str();
-        return said;
+    Said run(const std::vector<std::string>& arguments, bool terminal = false, int width = 80) const {
+        return testing::run_attune(arguments, db(), terminal ? width : 0);
     }
 
     TempFolder folder;

@@ -1,4 +1,7 @@
 attune_test(cli_agent_test SOURCES cli/agent_test.cpp DEPENDS attune_core nlohmann_json::nlohmann_json)
-attune_test(cli_record_commands_test SOURCES cli/record_commands_test.cpp DEPENDS attune_cli)
+attune_test(cli_readme_test SOURCES cli/readme_test.cpp DEPENDS attune_core)
+attune_test(cli_record_commands_test SOURCES cli/record_commands_test.cpp DEPENDS attune_store nlohmann_json::nlohmann_json)
+attune_test(cli_completion_test SOURCES cli/completion_test.cpp DEPENDS attune_core)
+attune_test(cli_shipped_commands_test SOURCES cli/shipped_commands_test.cpp DEPENDS attune_core nlohmann_json::nlohmann_json)
 attune_test(cli_warm_start_test SOURCES cli/warm_start_test.cpp DEPENDS attune_core nlohmann_json::nlohmann_json)
 attune_test(cli_unified_diff_test SOURCES cli/unified_diff_test.cpp DEPENDS attune_cli)

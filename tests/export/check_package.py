@@ -3,16 +3,25 @@
 import hashlib
 import importlib.util
 import json
+import shutil
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import numpy as np
 
+
+
+def load(folder):
+    spec = importlib.util.spec_from_file_location("block_sparse_attn", folder / "block_sparse_attn.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 folder = Path(sys.argv[1])
-spec = importlib.util.spec_from_file_location("block_sparse_attn", folder / "block_sparse_attn.py")
-package = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(package)
+package = load(folder)
 manifest = json.loads((folder / "manifest.json").read_text())
 
 
@@ -104,6 +113,39 @@ refused("col_idx has shape", q, k, v, row_ptr, col_idx[0], seq_lens)
 refused("v is a list", q, k, [1], row_ptr, col_idx, seq_lens)
 refused("no variant 'other'", *window[0], variant="other")
 refused("family 'other'", *window[0], family="other")
+
+
+# Limits and ranges as they stand in the manifest: fp16 variants have the one, people narrow the other by hand.
+def load_edited(edit):
+    changed = json.loads(json.dumps(manifest))
+    edit(changed["variants"])
+    copy = Path(scratch.name) / str(len(list(Path(scratch.name).iterdir())))
+    shutil.copytree(folder, copy)
+    (copy / "manifest.json").write_text(json.dumps(changed))
+    return load(copy)
+
+
+scratch = tempfile.TemporaryDirectory()
+original = package
+large = make_case(1, 2, 3, 1, 0, 3)
+large[0][2][0, 0, 5, 7] = to_bf16(np.float32(100.0))[()]
+package = load_edited(lambda variants: [entry["domain"].update(v_abs_max=8.0) for entry in variants])
+check(*window)
+refused("|v| reaches 100.0, and variant 'general'", *large[0])
+package.block_sparse_attn_fwd(*large[0], v_abs_max=8.0)  # the caller knows better
+refused("|v| reaches 9.0", *window[0], v_abs_max=9.0)
+large[0][2][0, 0, 5, 7] = 0x7FC0
+refused("|v| reaches nan", *large[0])
+if len(manifest["variants"]) > 1:
+    special = manifest["variants"][1]
+    package = load_edited(lambda variants: variants[1]["domain"].update(v_abs_max=1.0))
+    check(*window, family=special["families"][0])  # too large for that one: the general variant takes it
+    refused("|v| reaches", *window[0], variant=special["name"])
+    package = load_edited(lambda variants: variants[1].update(families=[], min_t_max=384, max_t_max=384))
+    chosen = [package._choose_variant(None, None, 1, 3, t_max).name for t_max in (256, 384, 768)]
+    assert chosen == ["general", special["name"], "general"], chosen
+    check(*window)
+package = original
 
 names = [entry["name"] for entry in package.VARIANT_MANIFEST]
 assert len(set(names)) == len(names) and names, names

@@ -21,7 +21,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* kHostile = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'&\xff\x01";
+constexpr const char* kHostile =
+    "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'&\xff\x01";
 
 std::string read_file(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -29,7 +30,6 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void add(Store& store, const IterationRecord& record) {
-    store.begin(record.params, "boot");
     store.finish(record, {});
 }
 
@@ -46,7 +46,8 @@ void tune(const std::filesystem::path& database, int iterations) {
             continue;
         }
         const bool better = i % 20 == 0 && i <= 120;
-        IterationRecord record = sample_record(i, better ? Status::keep : Status::discard, better ? 0.05 - 0.0001 * i : 0.0);
+        IterationRecord record =
+            sample_record(i, better ? Status::keep : Status::discard, better ? 0.05 - 0.0001 * i : 0.0);
         record.description = i == 1 ? kHostile : record.description;
         if (better && i > 0) record.pair = PairRecord{i - 20, 0.98, 0.97, 0.99, 40};
         add(store, record);
@@ -57,10 +58,11 @@ void tune(const std::filesystem::path& database, int iterations) {
 std::string open_in_chromium(const std::string& url, const std::string& arguments) {
     const TempFolder profile;
     const std::string out = (profile.path() / "out").string();
-    const std::string command =
-        fmt::format("timeout 240 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir={}/profile {} '{}' > "
-                    "{} 2> {}/err",
-                    profile.path().string(), arguments, url, out, profile.path().string());
+    const std::string command = fmt::format(
+        "timeout 240 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir={}/profile {} "
+        "'{}' > "
+        "{} 2> {}/err",
+        profile.path().string(), arguments, url, out, profile.path().string());
     const int status = std::system(command.c_str());
     EXPECT_EQ(status, 0) << command << "\n" << read_file(profile.path() / "err");
     return read_file(out);
@@ -95,7 +97,7 @@ TEST_F(Page, DrawsEveryIterationAndTheStaircase) {
 
 TEST_F(Page, SaysTheMorningsAnswersWithoutAnyScript) {
     write_page(200);
-    EXPECT_THAT(html_, HasSubstr("<b>0.038 ms</b>"));
+    EXPECT_THAT(html_, HasSubstr("<b>0.038000 ms</b>"));
     EXPECT_THAT(html_, HasSubstr("200</b><span>iterations: 7 keep, 181 discard, 12 crash"));
     EXPECT_THAT(html_, HasSubstr("share of the floor"));  // an H200's limits are known
     EXPECT_THAT(html_, HasSubstr("NVRTC 13.0"));
@@ -119,6 +121,44 @@ TEST_F(Page, HostileTextStaysText) {
 TEST_F(Page, AnAddressLeadsToItsRow) {
     const std::string document = open_in_chromium(write_page(200) + "#iter-150", "--dump-dom");
     EXPECT_THAT(document, testing::ContainsRegex("<tr id=\"row-149\" class=\"chosen\"><td>150</td>"));
+}
+
+/// Moves the mouse over the third kept iteration, clicks there, then asks for the chart by time; what came of each is
+/// left in the body's attributes. Frames become timers: a headless browser draws none while it has nothing to show.
+constexpr const char* kFrames = "<body><script>window.requestAnimationFrame = (work) => setTimeout(work, 16);</script>";
+constexpr const char* kMouse = R"(<script>
+addEventListener("load", () => {
+  const at = (type) => {
+    const chart = Chart.getChart("stairs");
+    const point = chart.getDatasetMeta(0).data[2];
+    const box = chart.canvas.getBoundingClientRect();
+    chart.canvas.dispatchEvent(new MouseEvent(type, { clientX: box.left + point.x, clientY: box.top + point.y, bubbles: true }));
+  };
+  const told = document.body.dataset;
+  at("mousemove");
+  setTimeout(() => {
+    const tooltip = Chart.getChart("stairs").tooltip;
+    told.hover = [...tooltip.title, ...tooltip.body.flatMap((part) => part.lines)].join(" | ");
+    at("click");
+    setTimeout(() => {
+      document.getElementById("by-time").click();
+      told.axis = Chart.getChart("stairs").options.scales.x.title.text;
+    }, 500);
+  }, 500);
+});
+</script>)";
+
+TEST_F(Page, HoverTellsParametersAndAClickLeadsToTheRow) {
+    write_page(200);
+    const std::string body = "<body>";
+    std::string used = html_ + kMouse;
+    used.replace(used.find(body), body.size(), kFrames);
+    const std::string url = "file://" + folder_.write("used.html", used).string();
+    const std::string document = open_in_chromium(url, "--window-size=1280,1600 --virtual-time-budget=5000 --dump-dom");
+    EXPECT_THAT(attribute(document, "hover"), testing::StartsWith("iteration 41: keep | 0.046000 ms"));
+    EXPECT_THAT(attribute(document, "hover"), HasSubstr("tile_n="));
+    EXPECT_THAT(document, testing::ContainsRegex("<tr id=\"row-40\" class=\"chosen\"><td>41</td>"));
+    EXPECT_THAT(attribute(document, "axis"), HasSubstr("since the first iteration ended"));
 }
 
 TEST_F(Page, OpensOffline) {
@@ -160,14 +200,21 @@ TEST_F(Page, AnEmptyStudyHasAPageToo) {
 TEST_F(Page, TheCommandWritesPageAndPicture) {
     write_page(60);
     const std::string folder = folder_.path().string();
-    const std::string command = fmt::format("{} report --db {}/attune.db --to {}/out.html --png {}/out.png > {}/log 2>&1",
-                                            ATTUNE_BINARY, folder, folder, folder, folder);
+    const std::string command =
+        fmt::format("{} report --db {}/attune.db --to {}/out.html --png {}/out.png > {}/log 2>&1", ATTUNE_BINARY,
+                    folder, folder, folder, folder);
     ASSERT_EQ(std::system(command.c_str()), 0) << read_file(folder_.path() / "log");
     EXPECT_GT(read_file(folder_.path() / "out.html").size(), 100000U);
     EXPECT_THAT(read_file(folder_.path() / "out.png"), testing::StartsWith("\x89PNG"));
-    const int unknown = std::system(
-        fmt::format("{} report --db {}/attune.db --study nobody --to {}/no.html 2> {}/log", ATTUNE_BINARY, folder, folder, folder)
-            .c_str());
+    ASSERT_EQ(std::system(fmt::format("{} report --db {}/attune.db --png {}/alone.png > {}/log 2>&1", ATTUNE_BINARY,
+                                      folder, folder, folder)
+                              .c_str()),
+              0);
+    EXPECT_EQ(read_file(folder_.path() / "log"), folder + "/alone.png\n");
+    EXPECT_THAT(read_file(folder_.path() / "alone.png"), testing::StartsWith("\x89PNG"));
+    const int unknown = std::system(fmt::format("{} report --db {}/attune.db --study nobody --to {}/no.html 2> {}/log",
+                                                ATTUNE_BINARY, folder, folder, folder)
+                                        .c_str());
     EXPECT_EQ(WEXITSTATUS(unknown), 2);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "no.html"));
 }

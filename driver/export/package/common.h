@@ -108,6 +108,7 @@ struct Variant {
     const char* name;
     const char* file;  ///< below the package's folder
     bool is_default;
+    double v_abs_max;  ///< largest |v| it takes
     Match match;
     std::vector<Kernel> kernels;
     std::vector<TensorMap> tensor_maps;
@@ -174,18 +175,21 @@ inline bool matches(const Match& match, Family family, const Shape& shape) {
            batch_heads >= match.min_batch_heads && batch_heads <= match.max_batch_heads;
 }
 
-/// Position of the variant for a call in variants().
-inline std::size_t choose_variant(const Shape& shape, Family family) {
+/// Position of the variant for a call in variants(): one made for its family and shape, else the general one.
+inline std::size_t choose_variant(const Shape& shape, Family family, double v_abs_max) {
     const std::vector<Variant>& all = variants();
-    std::size_t chosen = 0;
+    std::size_t general = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].is_default) chosen = i;
+        if (all[i].is_default) {
+            general = i;
+        } else if (v_abs_max <= all[i].v_abs_max && matches(all[i].match, family, shape)) {
+            return i;
+        }
     }
-    if (family == Family::unknown) return chosen;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (!all[i].is_default && matches(all[i].match, family, shape)) return i;
-    }
-    return chosen;
+    if (v_abs_max <= all[general].v_abs_max) return general;
+    throw std::invalid_argument("block_sparse_attn: these kernels convert v to fp16 and take |v| up to " +
+                                std::to_string(all[general].v_abs_max) +
+                                "; tell run() that yours is (v_abs_max), or export a variant without fp16");
 }
 
 inline AttnArgs arguments(const Shape& shape, const Tensors& tensors, void* workspace) {

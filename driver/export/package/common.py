@@ -1,4 +1,5 @@
 import ctypes
+import functools
 import hashlib
 import json
 import math
@@ -169,6 +170,7 @@ class Variant:
         self.workspace_bytes = workspace_bytes
         self.clear_bytes = clear_bytes
         self.entry = next(item for item in MANIFEST["variants"] if item["name"] == name)
+        self.v_abs_max = self.entry["domain"].get("v_abs_max")
 
     def binary(self):
         """The compiled file's bytes, after comparing them with the hash in the manifest."""
@@ -262,7 +264,9 @@ def _checked_shape(tensors):
     return batch, heads, t_max, max_nnz
 
 
+@functools.lru_cache(maxsize=1024)
 def _choose_variant(name, family, batch, heads, t_max):
+    """The variant of this name, or one made for the family and shape, or the general one."""
     if name is not None:
         for variant in _VARIANTS:
             if variant.name == name:
@@ -271,28 +275,40 @@ def _choose_variant(name, family, batch, heads, t_max):
     if family is not None and family not in FAMILIES:
         _refuse(f"family {family!r} is none of {', '.join(FAMILIES)}")
     default = next(item for item in _VARIANTS if item.name == MANIFEST["default"])
-    if family is not None:
-        for variant in _VARIANTS:
-            if variant is not default and variant.matches(family, batch, heads, t_max):
-                return variant
+    for variant in _VARIANTS:
+        if variant is not default and variant.matches(family, batch, heads, t_max):
+            return variant
     return default
 
 
-def _plan(device, shape, family, name):
+def _within_limit(variant, forced, v, v_abs_max):
+    """The variant, or the general one where v is too large for it."""
+    if variant.v_abs_max is None:
+        return variant
+    largest = _largest(v) if v_abs_max is None else v_abs_max
+    if largest <= variant.v_abs_max:
+        return variant
+    default = next(item for item in _VARIANTS if item.name == MANIFEST["default"])
+    if not forced and default.v_abs_max is None:
+        return default
+    _refuse(f"|v| reaches {largest}, and variant {variant.name!r}, which converts v to fp16, takes {variant.v_abs_max} at "
+            "most; export a variant without fp16")
+
+
+def _plan(device, shape, variant):
     """The plan of a shape, made once a thread: its memory is reused from call to call."""
     plans = _local.__dict__.setdefault("plans", {})
-    key = (device, shape, family, name)
+    key = (device, shape, variant.name)
     plan = plans.get(key)
     if plan is None:
         batch, heads, t_max, max_nnz = shape
-        variant = _choose_variant(name, family, batch, heads, t_max)
         if len(plans) >= _MAX_PLANS:
             plans.pop(next(iter(plans)))
         plan = plans[key] = Plan(variant, Call(batch, heads, t_max, max_nnz, _facts(device)))
     return plan
 
 
-def block_sparse_attn_fwd(q, k, v, row_ptr, col_idx, seq_lens, *, family=None, variant=None):
+def block_sparse_attn_fwd(q, k, v, row_ptr, col_idx, seq_lens, *, family=None, variant=None, v_abs_max=None):
     """Block-sparse causal attention, forward: (o, lse).
 
     q, k, v: (batch, heads, t_max, 128) bf16; row_ptr: (batch, heads, t_max/128 + 1), col_idx: (batch, heads, max_nnz)
@@ -301,11 +317,15 @@ def block_sparse_attn_fwd(q, k, v, row_ptr, col_idx, seq_lens, *, family=None, v
 
     `family` (see FAMILIES) lets a package with a variant per family use the right one; every variant is correct for
     every mask, so without it, or with the wrong one, only speed changes. `variant` forces one by name.
+    `v_abs_max` is a bound on |v| that the caller knows. Variants that convert v to fp16 have a limit (`domain` in
+    manifest.json): beyond it the general variant is used if it has none, and the call refused if it has. Such a variant
+    reads v when no bound is given, and the stream waits for that.
     The values of row_ptr, col_idx and seq_lens are trusted: reading them would stall the stream.
     """
     tensors = (q, k, v, row_ptr, col_idx, seq_lens)
     shape = _checked_shape(tensors)
-    return _run(tensors, shape, family, variant)
+    chosen = _within_limit(_choose_variant(variant, family, *shape[:3]), variant is not None, v, v_abs_max)
+    return _run(tensors, shape, chosen)
 
 
 def family_of(row_ptr, col_idx):

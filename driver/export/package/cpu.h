@@ -41,10 +41,12 @@ class Kernels {
         }
     }
 
-    /// Computes o and lse. std::invalid_argument when the shape is none of the operator's.
-    void run(const Shape& shape, const Tensors& tensors, Family family = Family::unknown) {
+    /// Computes o and lse. `v_abs_max` bounds |v| as far as the caller knows. std::invalid_argument when the shape is none
+    /// of the operator's, or a variant takes only smaller v.
+    void run(const Shape& shape, const Tensors& tensors, Family family = Family::unknown,
+             double v_abs_max = detail::infinity()) {
         detail::check_shape(shape, tensors);
-        const std::size_t index = detail::choose_variant(shape, family);
+        const std::size_t index = detail::choose_variant(shape, family, v_abs_max);
         DeviceFacts facts;
         facts.sm_count = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
         const detail::Plan plan(detail::variants()[index], detail::Call(shape, facts));

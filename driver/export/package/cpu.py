@@ -86,8 +86,17 @@ def _workspace(variant, shape, size):
     return held[2]
 
 
-def _run(tensors, shape, family, name):
-    plan = _plan("cpu", shape, family, name)
+def _largest(v):
+    """max |v|; NaN or infinity where v holds one."""
+    if not _is_numpy(v):
+        low, high = v.aminmax()
+        return max(-low.item(), high.item())
+    bits = int((v & 0x7FFF).max())  # magnitudes of bf16 are in the order of their bits
+    return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+
+
+def _run(tensors, shape, variant):
+    plan = _plan("cpu", shape, variant)
     functions = _functions(plan.variant)
     o, lse = _outputs(tensors[0])
     q, k, v, row_ptr, col_idx, seq_lens = (_address(tensor) for tensor in tensors)

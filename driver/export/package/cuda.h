@@ -156,10 +156,12 @@ class Kernels {
                       attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
     }
 
-    /// Enqueues the call on `stream` without waiting. std::invalid_argument when the shape is none of the operator's.
-    void run(const Shape& shape, const Tensors& tensors, CUstream stream, Family family = Family::unknown) {
+    /// Enqueues the call on `stream` without waiting. `v_abs_max` bounds |v| as far as the caller knows.
+    /// std::invalid_argument when the shape is none of the operator's, or a variant takes only smaller v.
+    void run(const Shape& shape, const Tensors& tensors, CUstream stream, Family family = Family::unknown,
+             double v_abs_max = detail::infinity()) {
         detail::check_shape(shape, tensors);
-        const std::size_t index = detail::choose_variant(shape, family);
+        const std::size_t index = detail::choose_variant(shape, family, v_abs_max);
         const detail::Variant& variant = detail::variants()[index];
         const detail::Plan plan(variant, detail::Call(shape, facts_));
         const CUdeviceptr workspace = workspace_of(index, plan, shape, stream);

@@ -198,14 +198,20 @@ def _launch(driver, plan, functions, stream):
         driver.cuLaunchKernelEx(ctypes.byref(config), function, parameters, None)
 
 
-def _run(tensors, shape, family, name):
+def _largest(v):
+    """max |v|; NaN or infinity where v holds one. Waits for the stream."""
+    low, high = v.aminmax()
+    return max(-low.item(), high.item())
+
+
+def _run(tensors, shape, variant):
     import torch
 
     q = tensors[0]
     index = q.device.index
     device = _device(index)
     driver = device.driver
-    plan = _plan(index, shape, family, name)
+    plan = _plan(index, shape, variant)
     batch, heads, t_max, max_nnz = shape
     # Whatever torch does comes first: it may change which context is current.
     o = torch.empty_like(q)

@@ -5,6 +5,7 @@ using block_sparse_attn::Tensors;
 
 constexpr int kBlock = 128;
 constexpr int kDim = 128;
+constexpr double kLargestV = 16.0;  // more than any draw from the standard normal distribution here
 
 float from_bf16(unsigned short bits) {
     const unsigned wide = static_cast<unsigned>(bits) << 16;

@@ -26,7 +26,7 @@ bool run(const std::string& folder) {
     const OnDevice lse(call.lse);
     const OnDevice row_ptr(call.row_ptr), col_idx(call.col_idx), seq_lens(call.seq_lens);
     kernels.run(call.shape, {q.data(), k.data(), v.data(), row_ptr.data(), col_idx.data(), seq_lens.data(), o.data(),
-                             lse.data()}, nullptr);
+                             lse.data()}, nullptr, block_sparse_attn::Family::unknown, kLargestV);
     block_sparse_attn::detail::check(cuCtxSynchronize(), "cuCtxSynchronize");
     o.fetch();
     lse.fetch();

@@ -75,7 +75,10 @@
   const firstKept = rows.score.find((value, i) => value !== null && status(i) === "keep") || middle;
   const top = Math.min(highest, Math.max(2 * middle, 1.15 * firstKept));
   const edge = top + 0.04 * (top - lowest || top);
-  const xOf = { iteration: (i) => (data.shards.length > 1 ? i + 1 : rows.iter[i]), hours: (i) => rows.seconds[i] / 3600 };
+  const longest = Math.max(...rows.seconds, 0);
+  const unit = longest >= 7200 ? { name: "hours", seconds: 3600 } : longest >= 120 ? { name: "minutes", seconds: 60 } : { name: "seconds", seconds: 1 };
+  const xOf = { iteration: (i) => (data.shards.length > 1 ? i + 1 : rows.iter[i]), time: (i) => rows.seconds[i] / unit.seconds };
+  const xTitle = () => (xName === "time" ? `${unit.name} since the first iteration ended` : "iteration");
   const height = (i) => (timeOf(i) === null ? edge : Math.min(timeOf(i), edge));
 
   function wrapped(text, width) {
@@ -124,7 +127,7 @@
   }
   const axis = (text, extra) => Object.assign(
     { title: { display: true, text, color: color("muted") }, ticks: { color: color("muted"), maxRotation: 0 }, grid: { color: color("line") } }, extra);
-  const legend = () => ({ labels: { color: color("text"), usePointStyle: true, filter: (item) => item.text } });
+  const legend = () => ({ labels: { color: color("text"), usePointStyle: true, boxWidth: 8, boxHeight: 6, filter: (item) => item.text } });
   const onClick = (event, elements, chart) => {
     const hit = elements.map((element) => chart.data.datasets[element.datasetIndex].data[element.index]).find((point) => point.i !== undefined);
     if (hit) showRow(hit.i);
@@ -135,13 +138,17 @@
       label: (item) => tooltipLines(item.raw.i) },
   };
 
-  let xName = "iteration";
+  let xName = location.hash === "#chart-time" ? "time" : "iteration";
+  const xStart = () => (count ? xOf[xName](0) : 0);
+  const xEnd = () => rows.iter.reduce((most, _, i) => Math.max(most, xOf[xName](i)), 0);
   function drawStairs() {
     const x = xOf[xName];
-    const size = count > 3000 ? 1.5 : count > 500 ? 2.5 : 4;
+    const size = (count > 3000 ? 1.5 : count > 500 ? 2.5 : 4) * (window.innerWidth < 640 ? 0.65 : 1);
+    // A candidate stopped early is hollow: its time is at least what is drawn.
+    const fill = (name) => (point) => (point.raw && point.raw.i !== undefined && rows.score[point.raw.i] === null ? "transparent" : color(name));
     const scatter = (name, pointStyle, radius) => ({
-      type: "scatter", label: name, data: pointsOf(name, x), backgroundColor: color(name), borderColor: color(name),
-      pointStyle, pointRadius: radius, pointHoverRadius: radius + 3,
+      type: "scatter", label: name, data: pointsOf(name, x), backgroundColor: color(name), pointBackgroundColor: fill(name),
+      borderColor: color(name), pointStyle, pointRadius: radius, pointHoverRadius: radius + 3,
     });
     const stairs = data.shards.map((shard, k) => ({
       type: "line", label: k === 0 ? "best kept" : "", data: stairsOf(k, x, (i) => rows.score[i]), stepped: "before",
@@ -154,7 +161,7 @@
         onClick, interaction: { mode: "nearest", intersect: true },
         plugins: { legend: legend(), tooltip },
         scales: {
-          x: axis(xName === "hours" ? "hours since the first iteration ended" : "iteration", { type: "linear" }),
+          x: axis(xTitle(), { type: "linear", max: xEnd() || undefined }),
           y: axis("score, ms (lower is better)", { max: edge + 0.02 * (edge - lowest), suggestedMin: lowest - 0.06 * (edge - lowest) }),
         },
       },
@@ -162,20 +169,23 @@
   }
   function drawFamilies() {
     const names = ["window", "global", "retrieval"];
+    const line = (name, points, style) => Object.assign({ type: "line", label: name, data: points, borderColor: color(name),
+      backgroundColor: color(name), borderWidth: 2, pointRadius: 0, pointStyle: "line" }, style);
+    const best = names.map((name, k) => line(name, stairsOf(0, xOf[xName], (i) => rows.family[k][i]), { stepped: "before", pointHitRadius: 6 }));
+    const floors = names.flatMap((name, k) => (data.floors[k] === null ? [] : [line(name, [{ x: xStart(), y: data.floors[k] },
+      { x: xEnd(), y: data.floors[k] }], { label: "", borderDash: [4, 4], borderWidth: 1, pointHitRadius: 0 })]));
     return draw("families", {
-      data: { datasets: names.map((name, k) => ({
-        type: "line", label: name, data: stairsOf(0, xOf[xName], (i) => rows.family[k][i]), stepped: "before",
-        borderColor: color(name), backgroundColor: color(name), borderWidth: 2, pointRadius: 2, pointStyle: "line",
-      })) },
+      data: { datasets: [...best, ...floors] },
       options: {
         onClick, interaction: { mode: "nearest", intersect: true }, plugins: { legend: legend(), tooltip },
-        scales: { x: axis(xName === "hours" ? "hours" : "iteration", { type: "linear" }), y: axis("time of the best kept, ms", { beginAtZero: true }) },
+        scales: { x: axis(xTitle(), { type: "linear", max: xEnd() || undefined }), y: axis("best kept, ms", { beginAtZero: true }) },
       },
     });
   }
   function drawEffects() {
-    const items = data.effects;
-    if (!items.length || !byId("effects")) return null;
+    if (!data.effects.length || !byId("effects")) return null;
+    const narrow = byId("effects").parentElement.clientWidth < 560;
+    const items = data.effects.map((item) => Object.assign({}, item, { name: narrow ? item.name.replace(/ \(.*/, "") : item.name }));
     byId("effects").parentElement.style.height = 60 + 22 * items.length + "px";
     const bar = (name, tone, thickness, range) => ({
       label: name, data: items.map((item, k) => ({ x: range(item), y: item.name })), backgroundColor: tone, grouped: false,
@@ -196,13 +206,14 @@
           const percent = (value) => (value >= 0 ? "+" : "") + (100 * value).toFixed(1) + " %";
           return [`${percent(item.share)} (${percent(item.low)} to ${percent(item.high)})`, `${item.results} results`];
         } } } },
-        scales: { x: axis("% slower than with the best kernel's value"), y: { ticks: { color: color("text"), autoSkip: false }, grid: { display: false } } },
+        scales: { x: axis("% slower than with the best kernel's value", { grid: { color: (line) => color(line.tick.value === 0 ? "muted" : "line") } }), y: { ticks: { color: color("text"), autoSkip: false }, grid: { display: false } } },
       },
     });
   }
   function drawAll() {
     while (charts.length) charts.pop().destroy();
     Chart.defaults.font.family = "system-ui, sans-serif";
+    for (const name of Object.keys(xOf)) byId("by-" + name).setAttribute("aria-pressed", String(name === xName));
     const stairs = drawStairs();
     drawFamilies();
     drawEffects();
@@ -218,7 +229,6 @@
   for (const name of Object.keys(xOf)) {
     byId("by-" + name).addEventListener("click", () => {
       xName = name;
-      for (const other of Object.keys(xOf)) byId("by-" + other).setAttribute("aria-pressed", String(other === name));
       drawAll();
     });
   }
@@ -229,10 +239,13 @@
   byId("after").addEventListener("click", () => { table.page++; drawTable(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   const tooSlow = sorted.filter((value) => value > edge).length;
-  if (tooSlow) byId("edge").textContent = `${tooSlow} slower than ${ms(top)} are drawn at the upper edge, crashes too.`;
+  const remarks = ["Hover for parameters, click for the row."];
+  if (rows.bound.some((bound) => bound !== null)) remarks.push("Hollow: stopped early, at least so slow.");
+  remarks.push(tooSlow ? `${tooSlow} slower than ${ms(top)} are at the upper edge, crashes too.` : "Crashes are at the upper edge.");
+  byId("edge").textContent = remarks.join(" ");
   filterTable();
   drawAll();
-  if (location.hash === "#chart") document.body.classList.add("chart-only");
+  if (location.hash.startsWith("#chart")) document.body.classList.add("chart-only");
   function followAddress() {
     const target = /^#iter-(\d+)$/.exec(location.hash);
     const i = target ? rows.iter.indexOf(Number(target[1])) : -1;

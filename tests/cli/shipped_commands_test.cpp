@@ -1,0 +1,94 @@
+// Commands that need no device, through the built program, on what is shipped: suites and the record of an H200.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/program.h"
+#include "core/temp_folder.h"
+
+namespace attune {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using testing::Said;
+
+const std::filesystem::path kSource = ATTUNE_SOURCE_DIR;
+
+/// On a copy, as reading a database in WAL mode makes files beside it.
+class Shipped : public ::testing::Test {
+  protected:
+    Shipped() { std::filesystem::copy_file(kSource / "results/h200/attune.db", database_); }
+    [[nodiscard]] Said attune(const std::vector<std::string>& arguments) const {
+        return testing::run_attune(arguments, database_);
+    }
+
+    TempFolder folder_;
+    std::filesystem::path database_ = folder_.path() / "attune.db";
+};
+
+TEST_F(Shipped, CasesAreThoseOfThePublicHarness) {
+    const json golden = json::parse(testing::text_of(kSource / "tests/golden/masks.json"))["suites"];
+    for (const char* suite : {"smoke", "quick"}) {
+        const json cases = json::parse(attune({"cases", suite, "--json"}).out);
+        ASSERT_EQ(cases.size(), golden[suite].size());
+        for (std::size_t i = 0; i < cases.size(); ++i) {
+            for (const char* key : {"case_id", "seq_lens", "nnz", "row_ptr_sha256", "col_idx_sha256"})
+                EXPECT_EQ(cases[i][key], golden[suite][i][key]) << suite << ' ' << i << ' ' << key;
+        }
+    }
+}
+
+TEST_F(Shipped, DoctorNamesTheRemedyOfEveryLack) {
+    const Said said = attune({"doctor", "--json"});
+    EXPECT_EQ(said.code, 0) << said.err;
+    const json capabilities = json::parse(said.out)["capabilities"];
+    EXPECT_GE(capabilities.size(), 4U);
+    for (const json& one : capabilities)
+        EXPECT_EQ(one["available"].get<bool>(), one["remedy"].get<std::string>().empty()) << one;
+}
+
+TEST_F(Shipped, ReplayReachesTheRecordedBest) {
+    const Said said = attune({"replay", "quick-mma_sync", "--strategy", "random", "--runs", "2", "--format", "json"});
+    ASSERT_EQ(said.code, 0) << said.err;
+    const json replay = json::parse(said.out);
+    EXPECT_EQ(replay["candidates"], 150);
+    EXPECT_EQ(replay["evaluations_to_near_best"].size(), 2U);
+    EXPECT_EQ(replay["progress"].back()["best_ms"], replay["best_ms"]);
+}
+
+TEST_F(Shipped, RecordsGoToOtherTunersOnceEach) {
+    for (const auto& [format, key] : {std::pair{"t4", "results"}, std::pair{"kernel-tuner", "cache"}}) {
+        const std::vector<std::string> command{"export", "--study", "quick-sm90_ws",        "--format",
+                                               format,   "--to",    folder_.path().string()};
+        const Said said = attune(command);
+        ASSERT_EQ(said.code, 0) << said.err;
+        const json file = json::parse(testing::text_of(said.lines().front()));
+        EXPECT_EQ(file[key].size(), 500U) << format;
+        EXPECT_EQ(attune(command).code, 2) << "never overwritten unasked";
+    }
+}
+
+TEST_F(Shipped, BestAndDiffReadSeveralStudies) {
+    const json best = json::parse(attune({"best", "--json"}).out);
+    ASSERT_EQ(best.size(), 4U);
+    for (const json& winner : best)
+        EXPECT_EQ(winner["device"], "NVIDIA H200");
+    const Said diff = attune({"diff", "quick-sm90_ws:1", "quick-sm90_ws:124"});
+    EXPECT_EQ(diff.code, 0) << diff.err;
+    EXPECT_THAT(diff.out, ::testing::ContainsRegex("hilo_span +4 +3"));
+}
+
+TEST_F(Shipped, WhatIsNoCommandIsBadInput) {
+    for (const std::vector<std::string>& arguments :
+         std::vector<std::vector<std::string>>{{}, {"tuna"}, {"query", "--colour", "red"}, {"show"}}) {
+        const Said said = attune(arguments);
+        EXPECT_EQ(said.code, 2);
+        EXPECT_THAT(said.err, HasSubstr("attune: "));
+    }
+}
+
+}  // namespace
+}  // namespace attune

@@ -1,10 +1,12 @@
 attune_test(faults_worker_test SOURCES faults/worker_test.cpp DEPENDS attune_worker nlohmann_json::nlohmann_json LABELS faults)
+attune_test(faults_device_group_test SOURCES faults/device_group_test.cpp
+    DEPENDS attune_loop attune_worker attune_config nlohmann_json::nlohmann_json LABELS faults)
 attune_test(faults_cpu_test SOURCES faults/cpu_faults_test.cpp DEPENDS attune_store LABELS faults)
 attune_test(faults_cuda_test SOURCES faults/cuda_faults_test.cpp DEPENDS attune_store LABELS gpu)
 attune_test(faults_death_test SOURCES faults/death_test.cpp DEPENDS attune_store LABELS faults)
 attune_test(faults_unwanted_test SOURCES faults/unwanted_test.cpp DEPENDS attune_store LABELS faults)
 attune_test(faults_loop_test SOURCES faults/loop_faults_test.cpp DEPENDS attune_loop attune_config LABELS faults)
-foreach(test faults_worker_test faults_cuda_test faults_cpu_test faults_death_test faults_unwanted_test)
+foreach(test faults_worker_test faults_device_group_test faults_cuda_test faults_cpu_test faults_death_test faults_unwanted_test)
     if(TARGET ${test})
         add_dependencies(${test} attune)
     endif()

@@ -34,10 +34,13 @@ inline IterationRecord night_record(int n) {
 }
 
 /// An iteration of little more than its row: what is left to count where rows are many.
-inline IterationRecord lean_record(int n) { return sample_crash(n, fmt::format("kernel.cu({}): error: no\n", n % 50)); }
+inline IterationRecord lean_record(int n) {
+    return sample_crash(n, fmt::format("kernel.cu({}): error: no\n", n % 50));
+}
 
 /// Finishes `count` iterations made by `record_of`; microseconds of each.
-inline std::vector<double> fill(const std::filesystem::path& path, int count, IterationRecord (*record_of)(int) = night_record) {
+inline std::vector<double> fill(const std::filesystem::path& path, int count,
+                                IterationRecord (*record_of)(int) = night_record) {
     Store store(path);
     store.open_study(sample_study(), sample_template());
     std::vector<double> took_us;

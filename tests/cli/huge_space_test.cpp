@@ -18,20 +18,23 @@ class HugeSpaceTest : public ::testing::Test {
     /// The plain template with three knobs of a thousand values that nothing reads; one combination in ten is legal.
     [[nodiscard]] std::string write_study() const {
         namespace fs = std::filesystem;
-        fs::copy(ATTUNE_SOURCE_DIR "/tests/backend/data/naive_cpu", workshop_.path("template"), fs::copy_options::recursive);
+        fs::copy(ATTUNE_SOURCE_DIR "/tests/backend/data/naive_cpu", workshop_.path("template"),
+                 fs::copy_options::recursive);
         json kernel_template = json::parse(read_file(workshop_.path("template/template.json")));
         std::vector<int> values(1000);
         std::iota(values.begin(), values.end(), 0);
         for (const char* name : {"x", "y", "z"}) {
-            kernel_template["parameters"].push_back({{"name", name}, {"values", values}, {"default", 1}, {"meaning", "none"}});
+            kernel_template["parameters"].push_back(
+                {{"name", name}, {"values", values}, {"default", 1}, {"meaning", "none"}});
         }
         kernel_template["constraints"].push_back({{"require", "(x * y + z) % 10 == 2"}, {"because", "a tenth"}});
         std::ofstream(workshop_.path("template/template.json")) << kernel_template;
-        const json study{{"name", "huge"},
-                         {"template", "./template"},
-                         {"suite", testing::data("tiny_suite.json")},
-                         {"space", {{"values", {{"fault", {"none"}}}}}},
-                         {"measure", {{"draws", 1}, {"min_samples", 2}, {"max_samples", 2}, {"min_pairs", 8}, {"max_pairs", 8}}}};
+        const json study{
+            {"name", "huge"},
+            {"template", "./template"},
+            {"suite", testing::data("tiny_suite.json")},
+            {"space", {{"values", {{"fault", {"none"}}}}}},
+            {"measure", {{"draws", 1}, {"min_samples", 2}, {"max_samples", 2}, {"min_pairs", 8}, {"max_pairs", 8}}}};
         std::ofstream(workshop_.path("huge.json")) << study;
         return workshop_.path("huge.json").string();
     }

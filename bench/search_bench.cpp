@@ -1,5 +1,6 @@
 // What searching costs: legality, walks over huge spaces, strategies' answers, replays (docs/search.md).
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <filesystem>
@@ -61,6 +62,29 @@ void open_a_billion(benchmark::State& state) {
     }
 }
 BENCHMARK(open_a_billion);
+
+/// The same from a template as people write it: JSON, and constraints that are parsed.
+void open_a_billion_from_json(benchmark::State& state) {
+    std::string values = "[0";
+    for (int value = 1; value < 1000; ++value)
+        values += fmt::format(", {}", value);
+    std::string parameters;
+    for (const char* name : {"x", "y", "z"})
+        parameters += fmt::format(R"({}{{"name": "{}", "values": {}], "default": 0, "meaning": "a knob"}})",
+                                  parameters.empty() ? "" : ", ", name, values);
+    const std::string json = fmt::format(
+        R"({{"name": "huge", "device": "cpu", "summary": "three wide knobs", "source": "k.cpp", "parameters": [{}],
+            "constraints": [{{"require": "(x * y + z) % 100 == 0", "because": "one in a hundred"}}],
+            "kernels": [{{"entry": "k", "grid": ["1", "1", "1"], "block": "1"}}]}})",
+        parameters);
+    for (auto _ : state) {
+        const KernelTemplate kernel_template = make_template({{"k.cpp", ""}, {"template.json", json}}, "huge");
+        const Space space = kernel_template.space(kernel_template.usual_target());
+        RandomWalk walk(space, 1);
+        benchmark::DoNotOptimize(walk.next());
+    }
+}
+BENCHMARK(open_a_billion_from_json)->Unit(benchmark::kMillisecond);
 
 /// One ask and its tell after `state.range(0)` results, over a space as large as a kernel's.
 void ask(benchmark::State& state, const std::string& strategy_name) {

@@ -70,7 +70,7 @@ def main():
     parser.add_argument("--candidates", type=int, default=300_000, help="size of the space (%(default)s)")
     parser.add_argument("--cores", type=int, default=16, help="cores a shard has (%(default)s)")
     parser.add_argument("--start-s", type=float, default=2.0, help="start of a process until its first launch (%(default)s)")
-    parser.add_argument("--merge-ms", type=float, default=0.2, help="merging one iteration (%(default)s)")
+    parser.add_argument("--merge-ms", type=float, default=0.1, help="merging one iteration (%(default)s)")
     parser.add_argument("--confirm", type=int, default=16, help="winners confirmed, as of submit (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -13,6 +13,7 @@
 #include "config/study.h"
 #include "config/template.h"
 #include "core/error.h"
+#include "worker/device_group.h"
 
 namespace attune {
 namespace {
@@ -29,26 +30,21 @@ std::filesystem::path default_study(const CliContext& context) {
     return context.share_dir / "configs/studies" / (cuda ? "quick-sm90_ws.json" : "smoke-cpu.json");
 }
 
-std::vector<std::unique_ptr<RemoteDevice>> start_devices(const DeviceChoice& choice, const Study& study,
-                                                         const CliContext& context) {
-    std::vector<std::unique_ptr<RemoteDevice>> devices;
-    for (const int ordinal : choice.ordinals) {
+DeviceGroup start_devices(const DeviceChoice& choice, const Study& study, const CliContext& context,
+                          const TellLoss& tell_loss) {
+    DeviceGroup devices;
+    for (const int ordinal : choice.ordinals)
         devices.push_back(start_device(choice.kind, ordinal, context, study.measure));
-        const std::string first = devices.front()->target().arch_name;
-        if (const std::string arch = devices.back()->target().arch_name; arch != first) {
+    start_together(devices, tell_loss);
+    const std::string first = devices.front()->target().arch_name;
+    for (auto& device : devices) {
+        if (const std::string arch = device->target().arch_name; arch != first) {
             throw InputError(
                 fmt::format("--device: {} is {}, but {} is {}; a sweep compares devices of one architecture",
-                            devices.back()->label(), arch, devices.front()->label(), first));
+                            device->label(), arch, devices.front()->label(), first));
         }
     }
     return devices;
-}
-
-// Drawing inputs and references takes seconds on large suites; devices do it side by side. The threads live as long as
-// the workers they start: a worker dies with the thread that started it.
-void open_suites(std::vector<std::unique_ptr<RemoteDevice>>& devices, const Suite& suite) {
-    for (auto& device : devices)
-        device->open_suite(suite);
 }
 
 std::string resolve_strategy(const SweepOptions& options, const Study& study) {
@@ -96,7 +92,8 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
         load_template(options.edited_template.value_or(study.template_folder)).restricted(study.space);
 
     const DeviceChoice choice = choose_devices(options.device, kernel_template.device());
-    auto devices = start_devices(choice, study, context);
+    const auto tell_loss = [&observer](const std::string& reason) { observer.on_message("device lost: " + reason); };
+    DeviceGroup devices = start_devices(choice, study, context, tell_loss);
     const TargetFacts target = devices.front()->target();
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) {
         throw InputError(fmt::format("{}: {}", study_file.string(), reason));
@@ -117,7 +114,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
         context.err << fmt::format("warm start: {} results of earlier studies of {}\n", earlier.trials().size(),
                                    study.template_name);
     }
-    open_suites(devices, study.suite);
+    open_together(devices, study.suite, tell_loss);
     ArtifactCache(context.cache_dir).trim(kCacheLimitBytes);
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};

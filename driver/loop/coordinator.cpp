@@ -32,6 +32,7 @@ struct Pending {
     Stage stage = Stage::compiling;
     Artifact artifact;
     int artifact_losses = 0;
+    std::int64_t incumbent_iter = 0;  ///< what it is measured against
 };
 
 class Loop {
@@ -45,6 +46,12 @@ class Loop {
           limits_(limits),
           stop_(stop),
           observer_(observer) {}
+    ~Loop() {
+        for (auto& runner : runners_)
+            runner->interrupt();
+    }
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
 
     LoopEnd run();
 
@@ -62,6 +69,7 @@ class Loop {
     void handle(const ArtifactLost& event);
     void handle(DeviceFailed event);
     [[noreturn]] void handle(const EnvironmentBroken& event);
+    void measure_again(Pending& pending);
     void record(const Proposal& proposal, IterationRecord record);
     [[nodiscard]] bool wants_more() const;
     [[nodiscard]] bool out_of_time() const;
@@ -233,6 +241,7 @@ void Loop::dispatch() {
         // Two devices must not confirm on the same fresh inputs.
         if (runners_.size() > 1) reserved_draw_.reset();
         pending.stage = Pending::Stage::measuring;
+        pending.incumbent_iter = incumbent_ ? incumbent_->iter : 0;
     }
 }
 
@@ -252,9 +261,14 @@ void Loop::handle(Evaluated event) {
     runners_[event.device]->release();
     if (event.evaluation.used_fresh_draw) reserved_draw_.reset();
     const auto found = pending_.find(event.ticket);
+    const bool keep = event.evaluation.status == Status::keep;
+    if (keep && incumbent_ && incumbent_->iter != found->second.incumbent_iter) {
+        // It beat a best that another device has seen beaten meanwhile; whether it beats the new one is not known.
+        measure_again(found->second);
+        return;
+    }
     const Pending pending = std::move(found->second);
     pending_.erase(found);
-    const bool keep = event.evaluation.status == Status::keep;
     record(pending.proposal, experiments_.measured(pending.proposal, pending.artifact, std::move(event.evaluation),
                                                    setup_.strategy_name, incumbent_ms_));
     if (keep) {
@@ -282,9 +296,13 @@ void Loop::handle(DeviceFailed event) {
     observer_.on_message(fmt::format("device lost: {}", event.reason));
     const bool any_left = std::any_of(runners_.begin(), runners_.end(), [](const auto& r) { return !r->lost(); });
     const auto found = pending_.find(event.ticket);
-    store_.abandon(setup_.space.describe(found->second.proposal.candidate));
-    found->second.stage = Pending::Stage::ready;
+    measure_again(found->second);
     if (!any_left) throw EnvironmentError(event.reason);
+}
+
+void Loop::measure_again(Pending& pending) {
+    store_.abandon(setup_.space.describe(pending.proposal.candidate));
+    pending.stage = Pending::Stage::ready;
 }
 
 void Loop::handle(const EnvironmentBroken& event) { throw EnvironmentError(event.reason); }

@@ -13,9 +13,13 @@ DeviceRunner::DeviceRunner(std::size_t index, std::unique_ptr<Device> device, st
       thread_([this] { work(); }) {}
 
 DeviceRunner::~DeviceRunner() {
+    interrupt();
+    thread_.join();
+}
+
+void DeviceRunner::interrupt() {
     orders_.close();
     device_->interrupt();
-    thread_.join();
 }
 
 void DeviceRunner::submit(Ticket ticket, Experiment experiment) {

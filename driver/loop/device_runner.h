@@ -27,6 +27,9 @@ class DeviceRunner {
     void submit(Ticket ticket, Experiment experiment);
     /// The coordinator has seen the event of the last experiment.
     void release() { busy_ = false; }
+    /// Ends what is in flight, and the device for good. What remains for the destructor takes its time, because a
+    /// device's process does, so several runners are interrupted first and destroyed then.
+    void interrupt();
     /// No more experiments: the device cannot be brought back.
     void retire() { lost_ = true; }
 

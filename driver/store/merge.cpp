@@ -93,7 +93,7 @@ std::vector<MergeSummary> merge_databases(std::span<const std::filesystem::path>
     return guarded(into, [&] {
         // A rollback journal keeps only the pages a transaction changes; a write-ahead log would hold everything added
         // a second time. It also makes SQLite insist on being alone with the file.
-        db.exec("PRAGMA journal_mode = DELETE");
+        db.exec("PRAGMA main.journal_mode = DELETE");
         // Every row comes from a database that has checked it.
         db.exec("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON");
         db.exec("PRAGMA cache_size = -65536");
@@ -112,7 +112,7 @@ std::vector<MergeSummary> merge_databases(std::span<const std::filesystem::path>
         if (indexes) indexes->build();
         transaction.commit();
         file.keep();
-        db.exec("PRAGMA journal_mode = WAL");
+        db.exec("PRAGMA main.journal_mode = WAL");  // of this file alone, whatever that of the inputs is
         return summaries;
     });
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/error.h"
 #include "worker/codec.h"
@@ -28,6 +29,7 @@ Failure why_none_came(ChannelEnd end, const std::string& role, double timeout_s)
 void WorkerLink::start() {
     const std::lock_guard lock(mutex_);
     process_.reset();
+    asked_ahead_ = false;
     if (interrupted_) throw EnvironmentError(role_ + " is not started: the run is ending");
     process_ = WorkerProcess::start(command_);
 }
@@ -35,11 +37,17 @@ void WorkerLink::start() {
 void WorkerLink::stop() {
     const std::lock_guard lock(mutex_);
     process_.reset();
+    asked_ahead_ = false;
+}
+
+void WorkerLink::ask_ahead(const nlohmann::json& request) {
+    asked_ahead_ = process_->channel().send(request);
 }
 
 std::optional<Failure> WorkerLink::ask(const nlohmann::json& request, double timeout_s,
                                        const std::function<void(const nlohmann::json&)>& read) {
-    if (!process_->channel().send(request))
+    const bool has_request = std::exchange(asked_ahead_, false);
+    if (!has_request && !process_->channel().send(request))
         return discard(Outcome::crash, role_ + " could not be reached", kDyingGrace);
     const Frame frame = process_->channel().receive(deadline_after(timeout_s));
     if (const auto* end = std::get_if<ChannelEnd>(&frame)) {

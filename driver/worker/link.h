@@ -34,6 +34,10 @@ class WorkerLink {
     [[nodiscard]] std::optional<Failure> ask(const nlohmann::json& request, double timeout_s,
                                              const std::function<void(const nlohmann::json&)>& read);
 
+    /// Sends a request to the worker that runs; the next ask(), which must be of the same, takes its answer. So several
+    /// workers think at the same time while one thread waits.
+    void ask_ahead(const nlohmann::json& request);
+
     /// Kills the worker for good: the question in flight fails soon, and so does every later start.
     void interrupt();
     /// Sleeps; at most until interrupt().
@@ -50,6 +54,7 @@ class WorkerLink {
     std::condition_variable wake_;
     std::optional<WorkerProcess> process_;
     bool interrupted_ = false;
+    bool asked_ahead_ = false;  ///< the running worker has the next ask's request
 };
 
 }  // namespace attune

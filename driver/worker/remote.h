@@ -44,6 +44,11 @@ class RemoteDevice : public Device {
   public:
     RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label);
 
+    /// Starts the worker and sets a call going, which must be the next one made: it then only waits. So the devices of
+    /// a machine start side by side, and no thread starts a worker that would die with the thread.
+    void begin_target();
+    void begin_open_suite(const Suite& suite);
+
     [[nodiscard]] TargetFacts target() override;
     [[nodiscard]] EnvironmentFacts environment() override;
     void open_suite(const Suite& suite) override;

@@ -33,6 +33,14 @@ Failure not_times(const std::string& what) {
     return {Outcome::crash, fmt::format("the device worker measured {}, which cannot be", what)};
 }
 
+nlohmann::json target_request() {
+    return {{"op", "target"}};
+}
+
+nlohmann::json open_request(const Suite& suite) {
+    return {{"op", "open_suite"}, {"suite", suite}};
+}
+
 }  // namespace
 
 RemoteDevice::RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label)
@@ -62,7 +70,7 @@ void RemoteDevice::require(const nlohmann::json& request) {
 void RemoteDevice::start_worker() {
     if (incumbent_) require_artifact(*incumbent_);
     link_.start();
-    if (suite_) require({{"op", "open_suite"}, {"suite", *suite_}});
+    if (suite_) require(open_request(*suite_));
     if (incumbent_) require({{"op", "load"}, {"slot", Slot::incumbent}, {"variant", *incumbent_}});
 }
 
@@ -102,8 +110,17 @@ T RemoteDevice::ask_until_answered(const nlohmann::json& request) {
     throw DeviceLost(fmt::format("{}: {}", label_, last_words));
 }
 
+void RemoteDevice::begin_target() {
+    ensure_worker();
+    link_.ask_ahead(target_request());
+}
+
+void RemoteDevice::begin_open_suite(const Suite& suite) {
+    if (link_.running()) link_.ask_ahead(open_request(suite));
+}
+
 TargetFacts RemoteDevice::target() {
-    return ask_until_answered<TargetFacts>({{"op", "target"}});
+    return ask_until_answered<TargetFacts>(target_request());
 }
 
 EnvironmentFacts RemoteDevice::environment() {
@@ -112,7 +129,7 @@ EnvironmentFacts RemoteDevice::environment() {
 
 void RemoteDevice::open_suite(const Suite& suite) {
     suite_ = suite;
-    if (link_.running() && ask<bool>({{"op", "open_suite"}, {"suite", suite}}, deadlines_.open_s).ok()) return;
+    if (link_.running() && ask<bool>(open_request(suite), deadlines_.open_s).ok()) return;
     link_.stop();
     ensure_worker();
 }

@@ -6,12 +6,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/temp_folder.h"
 #include "faults/program.h"
+#include "faults/shell_worker.h"
 #include "worker/codec.h"
 #include "worker/remote.h"
 
@@ -20,39 +20,12 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-/// Shell words that write `bytes` to the channel.
-std::string say_bytes(const std::vector<std::uint8_t>& bytes) {
-    std::string octal;
-    for (const std::uint8_t byte : bytes)
-        octal += fmt::format("\\{:03o}", byte);
-    return fmt::format("printf '{}' >&3;", octal);
-}
-
-std::string say_frame(std::vector<std::uint8_t> body) {
-    const auto size = static_cast<std::uint32_t>(body.size());
-    std::vector<std::uint8_t> frame(sizeof size);
-    std::memcpy(frame.data(), &size, sizeof size);
-    frame.insert(frame.end(), body.begin(), body.end());
-    return say_bytes(frame);
-}
-
-std::string say(const json& message) {
-    return say_frame(json::to_cbor(message));
-}
-
-const std::string kWait = "sleep 1000;";
-
-WorkerCommand shell(const std::string& script) {
-    WorkerCommand command;
-    command.executable = "/bin/sh";
-    command.arguments = {"-c", script};
-    return command;
-}
-
-json target_answer() {
-    return {{"value", TargetFacts{.kind = DeviceKind::cpu, .arch = 0, .arch_name = "native"}}};
-}
+using testing::kWait;
+using testing::say;
+using testing::say_bytes;
+using testing::say_frame;
+using testing::shell;
+using testing::target_answer;
 
 class WorkerFaultsTest : public ::testing::Test {
   protected:

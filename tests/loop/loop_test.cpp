@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 
+#include <deque>
 #include <fstream>
 #include <limits>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -23,12 +25,14 @@ class Watcher : public LoopObserver {
   public:
     void on_iteration(std::int64_t iter, const IterationRecord& record, const LoopProgress&) override {
         records[iter] = record;
+        if (record.status == Status::keep) ++kept;
         if (stop && iter >= stop_after) *stop = true;
     }
     void on_tick(const LoopProgress&) override {}
     void on_message(const std::string& message) override { messages += message + "\n"; }
 
     std::map<std::int64_t, IterationRecord> records;
+    std::atomic<int> kept{0};
     std::string messages;
     std::atomic<bool>* stop = nullptr;
     std::int64_t stop_after = std::numeric_limits<std::int64_t>::max();
@@ -199,6 +203,79 @@ TEST_F(LoopTest, SeveralDevicesShareTheWork) {
     std::set<std::string> devices;
     for (const IterationRow& row : rows()) devices.insert(row.device_uuid);
     EXPECT_EQ(devices.size(), 3U);
+}
+
+/// Devices of different speed, as two GPUs are: every time of a device is multiplied by its own factor.
+class UnequalDevicesTest : public LoopTest {
+  protected:
+    std::unique_ptr<Device> make_device(std::size_t index) override {
+        Behaviour own = behaviour_;
+        own.latency_ms = [this, factor = factors_.at(index)](const Knobs& knobs) {
+            return factor * behaviour_.latency_ms(knobs);
+        };
+        own.launch = [](const Knobs&) -> std::optional<Failure> {
+            // Long enough that all devices take part, of a length that shuffles who ends first.
+            static thread_local std::minstd_rand random(7);
+            std::this_thread::sleep_for(std::chrono::milliseconds(random() % 5));
+            return std::nullopt;
+        };
+        behaviours_.push_back(std::move(own));
+        return std::make_unique<FakeDevice>(behaviours_.back(), "double-" + std::to_string(index));
+    }
+
+    /// What a candidate's time is before any device's factor.
+    double true_ms(const std::string& params) {
+        const Candidate candidate = space_.parse(params, space_.defaults());
+        Knobs knobs;
+        for (std::size_t i = 0; i < candidate.choice.size(); ++i) {
+            const Parameter& parameter = space_.parameters()[i];
+            knobs[parameter.name] = static_cast<int>(parameter.values[candidate.choice[i]]);
+        }
+        return behaviour_.latency_ms(knobs);
+    }
+
+    std::vector<double> factors_{1.0, 0.6, 1.7};
+    std::deque<Behaviour> behaviours_;  ///< of stable addresses
+};
+
+// Any candidate looks better on the fast device than the best does on the slow one.
+TEST_F(UnequalDevicesTest, SpeedOfADeviceMakesNoWinner) {
+    EXPECT_EQ(run({}, "random", factors_.size()), LoopEnd::exhausted);
+    expect_each_once(40);
+    std::set<std::string> devices;
+    std::int64_t best_iter = 1;
+    double best_ms = std::numeric_limits<double>::infinity();
+    for (const IterationRow& row : rows()) {
+        devices.insert(row.device_uuid);
+        if (row.status != Status::keep) continue;
+        EXPECT_LT(true_ms(row.params), best_ms) << "iteration " << row.iter;
+        best_ms = true_ms(row.params);
+        // Alternated with the very best before it, not with one that another device had seen beaten meanwhile.
+        const auto& pair = watcher_.records.at(row.iter).pair;
+        EXPECT_EQ(pair ? pair->incumbent_iter : 1, best_iter) << "iteration " << row.iter;
+        best_iter = row.iter;
+    }
+    EXPECT_EQ(devices.size(), factors_.size());
+    EXPECT_DOUBLE_EQ(best_ms, 1.0);
+}
+
+// Two candidates beat the baseline at the same time, each on its device. The worse one ends second.
+TEST_F(LoopTest, AKeepAgainstABestThatWasBeatenMeanwhileIsMeasuredAgain) {
+    const SpaceRestriction four{.values = {{"a", {"3", "5"}}, {"b", {"0", "1"}}}, .constraints = {}, .where = "test"};
+    toy_ = toy_.restricted(four);
+    space_ = toy_.space(target_facts_);
+    behaviour_.correct = [this](const Knobs& knobs, Draw) {
+        const bool is_worse = knobs.at("a") == 3 && knobs.at("b") == 1;
+        for (int wait = 0; is_worse && watcher_.kept < 2 && wait < 10'000; ++wait) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        return true;
+    };
+    EXPECT_EQ(run({}, "exhaustive", 2), LoopEnd::exhausted);
+    expect_each_once(4);
+    for (const IterationRow& row : rows()) {
+        EXPECT_EQ(row.status == Status::keep, row.params == "a=5,b=0" || row.params == "a=3,b=0") << row.params;
+    }
 }
 
 TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {

@@ -77,5 +77,25 @@ TEST(RandomWalkTest, OpeningABillionCombinationsIsFree) {
     EXPECT_EQ(seen.size(), 1000U);
 }
 
+// Legal candidates are not spread evenly: x = 999 has 999 of them where x = 1 has one.
+TEST(RandomWalkTest, DrawsUniformlyAmongTheLegalOfABillion) {
+    constexpr int kDraws = 20000, kBuckets = 20, kWidth = 1000 / kBuckets;
+    Parameter wide{"p", {}, {}, 0, ""};
+    wide.values.resize(1000);
+    std::iota(wide.values.begin(), wide.values.end(), 0);
+    const Space space({wide, wide, wide}, [](const Candidate& c) { return c.choice[2] < c.choice[0]; });
+    RandomWalk walk(space, 11);
+    std::vector<int> counts(kBuckets, 0);
+    for (int i = 0; i < kDraws; ++i)
+        ++counts[walk.next()->choice[0] / kWidth];
+    double chi_squared = 0.0;
+    for (int bucket = 0; bucket < kBuckets; ++bucket) {
+        const double legal = kWidth * (bucket * kWidth + (kWidth - 1) / 2.0);  // in units of 1000, the choices of y
+        const double expected = kDraws * legal / (1000.0 * 999.0 / 2.0);
+        chi_squared += (counts[bucket] - expected) * (counts[bucket] - expected) / expected;
+    }
+    EXPECT_LT(chi_squared, 43.8);  // 99.9 % quantile for 19 degrees of freedom
+}
+
 }  // namespace
 }  // namespace attune

@@ -139,6 +139,28 @@ TEST_F(MergeTest, ReadsAShardThatIsBeingTuned) {
     EXPECT_EQ(live.finish(sample_record(4), {}), 5);
 }
 
+// What `VACUUM INTO` or a backup leaves has no write-ahead log.
+TEST_F(MergeTest, AnInputOfAnotherJournalModeIsReadAsItIs) {
+    const auto a = fill("a.db", 0, 10);
+    SQLite::Database(a.string(), SQLite::OPEN_READWRITE).exec("PRAGMA journal_mode = DELETE");
+    const std::string before = read_text(a);
+    EXPECT_EQ(merge_databases(Paths{a}, at("all.db"))[0].added, 10);
+    EXPECT_EQ(read_text(a), before);
+}
+
+TEST_F(MergeTest, DatabasesOfOtherVersionsAreRefusedWithAdvice) {
+    const auto a = fill("a.db", 0, 2);
+    const auto b = fill("b.db", 2, 4);
+    const int version = open_for_reading(a).execAndGet("PRAGMA user_version").getInt();
+    const auto refusal = [&](int other) {
+        SQLite::Database(b.string(), SQLite::OPEN_READWRITE).exec(fmt::format("PRAGMA user_version = {}", other));
+        return message_of<EnvironmentError>([&] { (void)merge_databases(Paths{a, b}, at("all.db")); });
+    };
+    EXPECT_THAT(refusal(version + 1), AllOf(HasSubstr("b.db"), HasSubstr("newer attune"), HasSubstr("update attune")));
+    EXPECT_THAT(refusal(version - 1), AllOf(HasSubstr("b.db"), HasSubstr("older attune"), HasSubstr("run `attune tune`")));
+    EXPECT_FALSE(std::filesystem::exists(at("all.db")));
+}
+
 TEST_F(MergeTest, CopiesTunedApartAreAConflictAndNothingIsWritten) {
     const auto a = fill("a.db", 0, 10);
     std::filesystem::copy_file(a, at("b.db"));

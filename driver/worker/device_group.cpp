@@ -1,0 +1,44 @@
+#include "worker/device_group.h"
+
+#include "core/error.h"
+
+namespace attune {
+namespace {
+
+void wait_for_all(DeviceGroup& devices, const std::function<void(RemoteDevice&)>& wait, const TellLoss& tell_loss) {
+    DeviceGroup working;
+    std::vector<std::string> losses;
+    std::string first_reason;
+    for (auto& device : devices) {
+        try {
+            wait(*device);
+            working.push_back(std::move(device));
+        } catch (const EnvironmentError& error) {
+            const std::string reason = error.what();
+            if (losses.empty()) first_reason = reason;
+            losses.push_back(reason.starts_with(device->label()) ? reason : device->label() + ": " + reason);
+        }
+    }
+    if (working.empty()) throw EnvironmentError(first_reason);
+    for (const std::string& loss : losses)
+        tell_loss(loss);
+    devices = std::move(working);
+}
+
+}  // namespace
+
+void start_together(DeviceGroup& devices, const TellLoss& tell_loss) {
+    for (auto& device : devices)
+        device->begin_target();
+    wait_for_all(
+        devices, [](RemoteDevice& device) { (void)device.target(); }, tell_loss);
+}
+
+void open_together(DeviceGroup& devices, const Suite& suite, const TellLoss& tell_loss) {
+    for (auto& device : devices)
+        device->begin_open_suite(suite);
+    wait_for_all(
+        devices, [&](RemoteDevice& device) { device.open_suite(suite); }, tell_loss);
+}
+
+}  // namespace attune

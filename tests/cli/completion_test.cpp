@@ -60,8 +60,9 @@ class InShell : public testing::TestWithParam<const char*> {};
 
 TEST_P(InShell, TabCompletesTheLine) {
     if (shell(fmt::format("command -v {}", GetParam())).code != 0) GTEST_SKIP() << "no " << GetParam() << " here";
-    const Ran ran = shell(fmt::format("python3 {0}/tests/cli/complete_in_shells.py {1} {2} {0}/results/h200/attune.db",
-                                      ATTUNE_SOURCE_DIR, ATTUNE_BINARY, GetParam()));
+    const Ran ran =
+        shell(fmt::format(ATTUNE_TEST_PYTHON " {0}/tests/cli/complete_in_shells.py {1} {2} {0}/results/h200/attune.db",
+                          ATTUNE_SOURCE_DIR, ATTUNE_BINARY, GetParam()));
     EXPECT_EQ(ran.code, 0) << ran.output;
 }
 

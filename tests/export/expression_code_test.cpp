@@ -162,7 +162,8 @@ TEST_F(Translation, PythonComputesWhatMuParserComputes) {
         "]\nfor function in f:\n    for draw in draws:\n        c = C()\n"
         "        c.batch, c.t_max, c.sm_count = map(float, draw)\n        print(repr(float(function(c))))\n";
     const auto script = folder_.write("program.py", program);
-    ASSERT_NO_FATAL_FAILURE(run(fmt::format("python3 {} > {}/out", script.string(), folder_.path().string())));
+    ASSERT_NO_FATAL_FAILURE(
+        run(fmt::format("{} {} > {}/out", ATTUNE_TEST_PYTHON, script.string(), folder_.path().string())));
     expect_same(numbers_of(folder_.path() / "out"));
 }
 

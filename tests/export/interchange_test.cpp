@@ -82,7 +82,7 @@ TEST_F(Interchange, T4HoldsEveryIteration) {
 // Where it is installed; ATTUNE_KERNEL_TUNER_PYTHON names an interpreter that has it.
 TEST_F(Interchange, KernelTunerTakesBothFiles) {
     const char* named = std::getenv("ATTUNE_KERNEL_TUNER_PYTHON");
-    const std::string python = named == nullptr ? "python3" : named;
+    const std::string python = named == nullptr ? ATTUNE_TEST_PYTHON : named;
     if (std::system((python + " -c 'import kernel_tuner, jsonschema' 2> /dev/null").c_str()) != 0) {
         GTEST_SKIP() << "kernel_tuner is not installed";
     }

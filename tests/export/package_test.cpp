@@ -64,11 +64,13 @@ Suite tiny_suite() {
 }
 
 /// A record of `kernel_template` with these parameters, as the loop would leave it.
-IterationRecord record_of(const KernelTemplate& kernel_template, const std::string& params, Status status, double score_ms) {
+IterationRecord record_of(const KernelTemplate& kernel_template, const std::string& params, Status status,
+                          double score_ms) {
     IterationRecord record = sample_record(1, status, score_ms);
     record.params = params;
     record.environment.device_name = kernel_template.device() == DeviceKind::cpu ? "A CPU" : "NVIDIA H200";
-    record.artifact->options = kernel_template.device() == DeviceKind::cpu ? "-O3" : "--gpu-architecture=sm_90a -std=c++17";
+    record.artifact->options =
+        kernel_template.device() == DeviceKind::cpu ? "-O3" : "--gpu-architecture=sm_90a -std=c++17";
     record.cases.clear();
     const Suite suite = tiny_suite();
     for (std::size_t i = 0; i < suite.cases.size(); ++i) {
@@ -122,8 +124,8 @@ class CpuPackage : public testing::Test {
     [[nodiscard]] std::filesystem::path database() const { return folder_.path() / "attune.db"; }
     [[nodiscard]] std::filesystem::path to() const { return folder_.path() / "package"; }
     [[nodiscard]] Ran export_package(const std::string& more = "") const {
-        return shell(fmt::format("ATTUNE_CACHE={0}/cache {1} export --db {2} --to {3} {4}", folder_.path().string(), ATTUNE_BINARY,
-                                 database().string(), to().string(), more));
+        return shell(fmt::format("ATTUNE_CACHE={0}/cache {1} export --db {2} --to {3} {4}", folder_.path().string(),
+                                 ATTUNE_BINARY, database().string(), to().string(), more));
     }
     [[nodiscard]] json manifest() const { return json::parse(read_file(to() / kManifestFile)); }
 
@@ -140,14 +142,15 @@ TEST_F(CpuPackage, RunsFromPythonAndSaysWhatItIs) {
     EXPECT_EQ(page["variants"][0]["parameters"]["pack"], "head");
     EXPECT_EQ(page["variants"][0]["provenance"]["iter"], 2);
     EXPECT_EQ(page["variants"][0]["checked_as_exported"].size(), 9U);  // three cases, three draws
-    const Ran used = shell(fmt::format("python3 {}/tests/export/check_package.py {}", ATTUNE_SOURCE_DIR, to().string()));
+    const Ran used = shell(
+        fmt::format("{} {}/tests/export/check_package.py {}", ATTUNE_TEST_PYTHON, ATTUNE_SOURCE_DIR, to().string()));
     EXPECT_EQ(used.code, 0) << used.output;
 }
 
 TEST_F(CpuPackage, RunsFromCpp) {
     ASSERT_EQ(export_package().code, 0);
-    const Ran built = shell(fmt::format("cd {} && c++ -std=c++17 -O1 -Wall -Wextra -Werror example.cpp -o example -ldl && ./example",
-                                        to().string()));
+    const Ran built = shell(fmt::format(
+        "cd {} && c++ -std=c++17 -O1 -Wall -Wextra -Werror example.cpp -o example -ldl && ./example", to().string()));
     EXPECT_EQ(built.code, 0) << built.output;
     EXPECT_THAT(built.output, HasSubstr("worst error over tolerance: o 0."));
 }
@@ -169,7 +172,8 @@ TEST_F(CpuPackage, HoldsAVariantOfEachFamilyOnRequest) {
     EXPECT_EQ(page["variants"][0]["families"], json({"sliding_window_global", "sliding_window_retrieval"}));
     EXPECT_EQ(page["variants"][1]["families"], json({"sliding_window"}));
     EXPECT_EQ(page["variants"][1]["parameters"]["tile_m"], 16);
-    const Ran used = shell(fmt::format("python3 {}/tests/export/check_package.py {}", ATTUNE_SOURCE_DIR, to().string()));
+    const Ran used = shell(
+        fmt::format("{} {}/tests/export/check_package.py {}", ATTUNE_TEST_PYTHON, ATTUNE_SOURCE_DIR, to().string()));
     EXPECT_EQ(used.code, 0) << used.output;
 }
 
@@ -187,8 +191,8 @@ TEST_F(CpuPackage, ReplacesOnlyAPackageAndOnlyWhenTold) {
     EXPECT_EQ(export_package("--device none --force").code, 0);
     const TempFolder other;
     other.write("precious.txt", "mine");
-    const Ran refused = shell(fmt::format("{} export --db {} --to {} --device none --force", ATTUNE_BINARY, database().string(),
-                                          other.path().string()));
+    const Ran refused = shell(fmt::format("{} export --db {} --to {} --device none --force", ATTUNE_BINARY,
+                                          database().string(), other.path().string()));
     EXPECT_EQ(refused.code, 2) << refused.output;
     EXPECT_EQ(read_file(other.path() / "precious.txt"), "mine");
 }
@@ -205,7 +209,8 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
         std::vector<SourceFile> sources = sources_of(kernel_template, "tile_m=128");
         for (SourceFile& file : sources) {
             const std::string factor = "1.44269504088896341f";
-            if (const auto at = file.text.find(factor); at != std::string::npos) file.text.replace(at, factor.size(), "1.5f");
+            if (const auto at = file.text.find(factor); at != std::string::npos)
+                file.text.replace(at, factor.size(), "1.5f");
         }
         store.begin("tile_m=128", "boot");
         store.finish(record_of(kernel_template, "tile_m=128", Status::keep, 1.0), sources);
@@ -215,11 +220,12 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
     EXPECT_THAT(exported.output, HasSubstr("nothing was written"));
     EXPECT_FALSE(std::filesystem::exists(to()));
     for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
-        EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith(".attune-export"))) << entry.path();
+        EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith(".attune-export")))
+            << entry.path();
 }
 
-/// The text parts of a CUDA package need no GPU: variants all over the spaces of the shipped templates, with a stand-in for
-/// their cubins. The first is the Hopper template's usual one.
+/// The text parts of a CUDA package need no GPU: variants all over the spaces of the shipped templates, with a stand-in
+/// for their cubins. The first is the Hopper template's usual one.
 class CudaPackage : public testing::Test {
   protected:
     CudaPackage() {
@@ -243,8 +249,10 @@ class CudaPackage : public testing::Test {
             if (!space.legal(candidate)) continue;
             ++added;
             const std::string params = space.describe(candidate);
-            IterationDetail detail{{"quick", "shard", 3}, 1'700'000'000'000'000,
-                                   record_of(kernel_template, params, Status::keep, 0.04), sources_of(kernel_template, params)};
+            IterationDetail detail{{"quick", "shard", 3},
+                                   1'700'000'000'000'000,
+                                   record_of(kernel_template, params, Status::keep, 0.04),
+                                   sources_of(kernel_template, params)};
             const std::string name = fmt::format("variant_{}", package_.variants.size());
             package_.variants.push_back(make_variant(name, {}, std::move(detail), load_template(folder)));
             package_.variants.back().artifact.path = folder_.write(name, "not a real cubin");
@@ -260,8 +268,8 @@ class CudaPackage : public testing::Test {
 std::string text_of(const LaunchPlan& plan) {
     std::string line;
     for (const KernelLaunch& kernel : plan.kernels) {
-        line += fmt::format("{} [{}] {} {} {} ", kernel.entry, fmt::join(kernel.grid, ", "), kernel.threads, kernel.shared_bytes,
-                            kernel.cluster);
+        line += fmt::format("{} [{}] {} {} {} ", kernel.entry, fmt::join(kernel.grid, ", "), kernel.threads,
+                            kernel.shared_bytes, kernel.cluster);
     }
     std::vector<std::int64_t> offsets;
     for (const TensorMapPlan& map : plan.tensor_maps)
@@ -271,24 +279,27 @@ std::string text_of(const LaunchPlan& plan) {
 
 TEST_F(CudaPackage, PlansInPythonWhatTheDriverPlans) {
     TargetFacts target = target_facts("sm_90a");
-    std::string program = fmt::format("import sys\nsys.path.insert(0, '{}')\nimport block_sparse_attn as p\n", to().string());
+    std::string program =
+        fmt::format("import sys\nsys.path.insert(0, '{}')\nimport block_sparse_attn as p\n", to().string());
     std::vector<std::string> expected;
     for (std::size_t i = 0; i < package_.variants.size(); ++i) {
         const PackageVariant& variant = package_.variants[i];
         for (const int sm_count : {16, 132}) {
             target.sm_count = sm_count;
-            for (const CallShape& shape : {CallShape{1, 2, 256, 9}, CallShape{4, 32, 16384, 5000}, CallShape{3, 1, 640, 1}}) {
+            for (const CallShape& shape :
+                 {CallShape{1, 2, 256, 9}, CallShape{4, 32, 16384, 5000}, CallShape{3, 1, 640, 1}}) {
                 program += fmt::format(
                     "x = p.Plan(p._VARIANTS[{}], p.Call({}, {}, {}, {}, dict(sm_count={}, shared_limit=232448, "
                     "shared_per_sm=233472, registers_per_sm=65536, arch=90)))\n"
-                    "print(*['%s %s %d %d %d' % (k.entry, list(g), k.threads, k.shared_bytes, k.cluster) for k, g in x.kernels], "
+                    "print(*['%s %s %d %d %d' % (k.entry, list(g), k.threads, k.shared_bytes, k.cluster) for k, g in "
+                    "x.kernels], "
                     "x.workspace_bytes, x.clear_bytes, x.map_offsets)\n",
                     i, shape.batch, shape.heads, shape.t_max, shape.max_nnz, sm_count);
                 expected.push_back(text_of(variant.kernel_template.plan(variant.candidate, shape, target)));
             }
         }
     }
-    const Ran ran = shell(fmt::format("python3 {}", folder_.write("program.py", program).string()));
+    const Ran ran = shell(fmt::format("{} {}", ATTUNE_TEST_PYTHON, folder_.write("program.py", program).string()));
     ASSERT_EQ(ran.code, 0) << ran.output;
     std::istringstream lines(ran.output);
     for (const std::string& want : expected) {
@@ -308,9 +319,10 @@ TEST_F(CudaPackage, SourceHoldsEverythingItIncludes) {
 TEST_F(CudaPackage, HeaderAndExampleCompileWhereCudaHeadersAre) {
     const Ran probe = shell("echo '#include <cuda.h>' | c++ -I/usr/local/cuda/include -fsyntax-only -x c++ -");
     if (probe.code != 0) GTEST_SKIP() << "no cuda.h here";
-    const Ran built = shell(fmt::format("cd {} && c++ -std=c++17 -fsyntax-only -Wall -Wextra -Werror -I/usr/local/cuda/include "
-                                        "example.cpp",
-                                        to().string()));
+    const Ran built =
+        shell(fmt::format("cd {} && c++ -std=c++17 -fsyntax-only -Wall -Wextra -Werror -I/usr/local/cuda/include "
+                          "example.cpp",
+                          to().string()));
     EXPECT_EQ(built.code, 0) << built.output;
 }
 

@@ -14,6 +14,7 @@ constexpr double kLogNoise = -6.0;
 constexpr double kNoiseDeviation = 2.0;
 constexpr double kLowest = -10.0;
 constexpr double kHighest = 2.0;
+constexpr double kSmallestPivot = 1e-9;  // what rounding may make of a small one
 
 // Rprop: steps by the sign of the gradient alone, since its size changes with every observation.
 constexpr double kFirstStep = 0.15;
@@ -37,7 +38,8 @@ double dot(const double* a, const double* b, std::size_t count) {
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/// Coordinates that lie about 1 apart between a lean variant and one at the limit; negative where unknown.
+/// Coordinates that lie about 1 apart between a lean variant and one at the limit; all negative where it has not been
+/// compiled.
 Resources resources_of(const StaticFeatures& features) {
     const auto coordinate = [](int count, double scale) { return count < 0 ? -1.0 : std::log1p(count) / scale; };
     return {coordinate(features.registers, 1.4), coordinate(features.shared_bytes, 2.0),
@@ -47,8 +49,12 @@ Resources resources_of(const StaticFeatures& features) {
 double distance(const Resources& a, const Resources& b) {
     double sum = 0.0;
     for (std::size_t i = 0; i < a.size(); ++i)
-        sum += a[i] < 0.0 || b[i] < 0.0 ? 0.0 : std::abs(a[i] - b[i]);
+        sum += std::abs(a[i] - b[i]);
     return sum;
+}
+
+bool is_known(const Resources& resources) {
+    return std::any_of(resources.begin(), resources.end(), [](double value) { return value >= 0.0; });
 }
 
 }  // namespace
@@ -103,7 +109,26 @@ void GaussianProcess::fit(std::vector<KnownScore> observations) {
     resources_.clear();
     for (const KnownScore& item : observations_)
         resources_.push_back(resources_of(item.features));
+    guess_resources();
     condition();
+}
+
+/// What has not been compiled yet counts as the known one it covaries with most. To leave its distances out instead would
+/// break the triangle inequality, and with it the covariance: near to two that are far from each other.
+void GaussianProcess::guess_resources() {
+    std::vector<std::size_t> known;
+    for (std::size_t i = 0; i < resources_.size(); ++i) {
+        if (is_known(resources_[i])) known.push_back(i);
+    }
+    if (known.empty()) return;
+    for (std::size_t i = 0; i < resources_.size(); ++i) {
+        if (is_known(resources_[i])) continue;
+        const Candidate& candidate = observations_[i].candidate;
+        resources_[i] = resources_[*std::max_element(known.begin(), known.end(), [&](std::size_t a, std::size_t b) {
+            return knob_exponent(candidate, observations_[a].candidate) <
+                   knob_exponent(candidate, observations_[b].candidate);
+        })];
+    }
 }
 
 void GaussianProcess::condition() {
@@ -119,7 +144,7 @@ void GaussianProcess::condition() {
                     ? 1.0 + std::exp(settings_.back())
                     : std::exp(knob_exponent(a.candidate, b.candidate) + other_exponent(resources_[i], a.elsewhere, j));
             const double rest = kernel_[i * n + j] - dot(&factor[i * n], &factor[j * n], j);
-            factor[i * n + j] = i == j ? std::sqrt(rest) : rest / factor[j * n + j];
+            factor[i * n + j] = i == j ? std::sqrt(std::max(rest, kSmallestPivot)) : rest / factor[j * n + j];
         }
     }
     // Row by row: L^-1 is lower triangular, and row i follows from the rows above it.

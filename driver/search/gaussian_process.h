@@ -54,6 +54,7 @@ class GaussianProcess {
     };
 
     void tabulate();
+    void guess_resources();
     void condition();
     [[nodiscard]] double knob_exponent(const Candidate& a, const Candidate& b) const;
     [[nodiscard]] double other_exponent(const Resources& resources, bool elsewhere, std::size_t other) const;

@@ -1,3 +1,3 @@
 attune_test(search_random_walk_test SOURCES search/random_walk_test.cpp DEPENDS attune_search)
 attune_test(search_replay_test SOURCES search/replay_test.cpp DEPENDS attune_config attune_search)
-attune_test(search_strategy_test SOURCES search/strategy_test.cpp search/warm_start_test.cpp DEPENDS attune_search)
+attune_test(search_strategy_test SOURCES search/gaussian_process_test.cpp search/strategy_test.cpp search/warm_start_test.cpp DEPENDS attune_search)

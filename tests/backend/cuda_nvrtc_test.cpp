@@ -93,6 +93,13 @@ TEST_F(Nvrtc, AssemblerErrorsAreCompileErrors) {
     EXPECT_THAT(log, HasSubstr("ptxas"));
 }
 
+TEST_F(Nvrtc, TooMuchSharedMemoryIsSaidWhereNvrtcDoesNot) {
+    EXPECT_THAT(failure_of(job_of("extern \"C\" __global__ void k(float* x) { __shared__ volatile float s[77000]; "
+                                  "s[threadIdx.x] = x[0]; x[1] = s[3]; }",
+                                  {"k"})),
+                HasSubstr("shared data"));
+}
+
 TEST_F(Nvrtc, MissingEntriesAreCompileErrorsThatNameThem) {
     EXPECT_THAT(failure_of(job_of(kGood, {"first", "third"})), HasSubstr("named third"));
 }

@@ -115,6 +115,21 @@ void reject_environment_errors(const cuda::NvrtcApi& api, nvrtcResult result, co
                     api.name(), arch_name, fmt::join(known, ", sm_"), log.substr(0, log.find('\n'))));
 }
 
+/// Why a compile failed. NVRTC 13.0 keeps the error to itself where ptxas refuses a kernel for its shared memory: the
+/// log then has only what ptxas reports of every kernel.
+std::string reason_of(const std::string& words, const std::string& log) {
+    if (log.find("error") != std::string::npos) return log;
+    constexpr int kLargestStatic = 48 * 1024;
+    std::string reason;
+    for (const KernelResources& kernel : cuda::parse_ptxas_log(log).kernels) {
+        if (kernel.shared_bytes > kLargestStatic) {
+            reason += fmt::format("{} has {} bytes of shared data; {} is the most that may be declared with a size\n",
+                                  kernel.entry, kernel.shared_bytes, kLargestStatic);
+        }
+    }
+    return reason + words + (log.empty() ? "" : "\n" + log);
+}
+
 }  // namespace
 
 struct NvrtcCompiler::Impl {
@@ -133,7 +148,7 @@ Result<Artifact> NvrtcCompiler::Impl::compile_uncached(const CompileJob& job, co
     const std::string log = program.log();
     if (result != NVRTC_SUCCESS) {
         reject_environment_errors(*api, result, job.arch_name, log);
-        return Failure{Outcome::compile_error, log.empty() ? program.words(result) : clip_log(log)};
+        return Failure{Outcome::compile_error, clip_log(reason_of(program.words(result), log))};
     }
     const cuda::PtxasReport report = cuda::parse_ptxas_log(log);
     const std::vector<std::string> missing = select_entries(job, report.kernels, artifact);

@@ -41,9 +41,19 @@ CliContext surroundings(const std::filesystem::path& scratch) {
     return context;
 }
 
-/// The study's baseline in both slots of a device of its own.
-std::unique_ptr<Device> open_pair(const Study& study, const KernelTemplate& kernel_template,
-                                  const CliContext& context) {
+/// A device of its own with the study's baseline in both slots.
+struct Pair {
+    std::unique_ptr<Device> device;
+    Variant variant;
+
+    /// Both loaded anew, each where the other was.
+    Result<bool> change_places() {
+        const Result<bool> loaded = device->load(Slot::challenger, variant);
+        return loaded.ok() ? device->load(Slot::incumbent, variant) : loaded;
+    }
+};
+
+Pair open_pair(const Study& study, const KernelTemplate& kernel_template, const CliContext& context) {
     std::unique_ptr<Device> device = make_device(kernel_template.device(), 0, context).device;
     device->open_suite(study.suite);
     const TargetFacts target = device->target();
@@ -52,12 +62,10 @@ std::unique_ptr<Device> open_pair(const Study& study, const KernelTemplate& kern
     const Candidate candidate = experiments.baseline(target);
     const Result<Artifact> artifact = make_compiler(target.kind, context)->compile(experiments.job(candidate, target));
     if (!artifact.ok()) throw EnvironmentError(artifact.failure().diagnostics);
-    const Variant variant = experiments.variant(candidate, artifact.value(), target);
-    for (const Slot slot : {Slot::challenger, Slot::incumbent}) {
-        if (const auto loaded = device->load(slot, variant); !loaded.ok())
-            throw EnvironmentError(loaded.failure().diagnostics);
-    }
-    return device;
+    Pair pair{std::move(device), experiments.variant(candidate, artifact.value(), target)};
+    if (const Result<bool> loaded = pair.change_places(); !loaded.ok())
+        throw EnvironmentError(loaded.failure().diagnostics);
+    return pair;
 }
 
 struct Tally {
@@ -68,19 +76,25 @@ struct Tally {
 };
 
 /// Trials with the challenger's times multiplied by `factor`, until `count` or out of time.
-Tally run_trials(Device& device, const Study& study, int count, double factor, double seconds, std::ostream& log) {
+Tally run_trials(Pair& pair, const Study& study, int count, double factor, double seconds, std::ostream& log) {
+    bool changed = false;
     const auto scaled = [&](std::size_t index, int pairs) {
-        Result<PairedSamples> taken = device.pair(index, pairs);
+        Result<PairedSamples> taken = pair.device->pair(index, pairs);
         if (taken.ok()) {
-            for (float& time_ms : taken.value().a_ms)
+            for (float& time_ms : changed ? taken.value().b_ms : taken.value().a_ms)
                 time_ms = static_cast<float>(time_ms * factor);
         }
         return taken;
     };
+    const auto change_places = [&] {
+        changed = !changed;
+        return pair.change_places();
+    };
     Tally tally;
     const Clock::time_point started = Clock::now();
     while (tally.trials < count && tally.elapsed_s < seconds) {
-        const Result<Alternation> ended = alternate(study.suite, study.measure, scaled);
+        changed = false;
+        const Result<Alternation> ended = alternate(study.suite, study.measure, scaled, change_places);
         if (!ended.ok()) throw EnvironmentError(ended.failure().diagnostics);
         const PairedVerdict& verdict = ended.value().verdict;
         ++tally.trials;
@@ -98,15 +112,15 @@ void run(const Options& options) {
     const CliContext context = surroundings(scratch);
     const Study study = load_study(options.study, context.share_dir);
     const KernelTemplate kernel_template = load_template(study.template_folder).restricted(study.space);
-    const std::unique_ptr<Device> device = open_pair(study, kernel_template, context);
-    const EnvironmentFacts facts = device->environment();
+    Pair pair = open_pair(study, kernel_template, context);
+    const EnvironmentFacts facts = pair.device->environment();
     std::ofstream log(options.to.empty() ? "/dev/null" : options.to);
     log << "factor\tratio\tratio_low\tratio_high\tpairs\n";
     fmt::print("{} on {}, driver {}, {} MHz, {}\n", study.name, facts.device_name, facts.driver_version,
                facts.sm_clock_mhz, facts.compiler);
     fmt::print("{:>12s} {:>8s} {:>8s} {:>12s} {:>10s}\n", "true ratio", "trials", "kept", "pairs, mean", "seconds");
     const auto report = [&](double factor, int count, double seconds) {
-        const Tally tally = run_trials(*device, study, count, factor, seconds, log);
+        const Tally tally = run_trials(pair, study, count, factor, seconds, log);
         fmt::print("{:12.4f} {:8d} {:8d} {:12.1f} {:10.1f}\n", factor, tally.trials, tally.kept,
                    tally.pairs / std::max(1, tally.trials), tally.elapsed_s);
         std::cout.flush();

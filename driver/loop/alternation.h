@@ -1,4 +1,5 @@
-// Challenger and incumbent in alternation, so that drift hits both alike.
+// Challenger and incumbent in alternation, so that drift hits both alike, and in each other's place, so that the place
+// does.
 #pragma once
 
 #include <functional>
@@ -20,7 +21,13 @@ struct Alternation {
 /// Takes so many alternating pairs on a case.
 using TakePairs = std::function<Result<PairedSamples>(std::size_t case_index, int pairs)>;
 
-/// Takes pairs on every case, in rounds, until the verdict is decided or the study's budget is spent.
-[[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePairs& take);
+/// Loads the two sides into each other's slot; the next call puts them back.
+using ChangePlaces = std::function<Result<bool>()>;
+
+/// Takes pairs on every case, in rounds, until the verdict is decided or the study's budget is spent. Half of each
+/// round is taken with the sides in each other's slot: where code and workspace lie in memory, the same binary has been
+/// seen to run 1 % faster or slower (docs/search.md).
+[[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePairs& take,
+                                            const ChangePlaces& change_places);
 
 }  // namespace attune

@@ -192,12 +192,20 @@ Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& ev
         evaluation.status = Status::keep;
         return std::nullopt;
     }
-    return challenge(*experiment.incumbent, evaluation);
+    return challenge(experiment, evaluation);
 }
 
-Evaluator::Failed Evaluator::challenge(const Incumbent& incumbent, Evaluation& evaluation) {
-    const auto ended =
-        alternate(suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); });
+Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation& evaluation) {
+    const Incumbent& incumbent = *experiment.incumbent;
+    bool changed = false;
+    const auto change_places = [&]() -> Result<bool> {
+        changed = !changed;
+        const Result<bool> loaded = device_.load(Slot::challenger, changed ? incumbent.variant : experiment.variant);
+        return loaded.ok() ? device_.load(Slot::incumbent, changed ? experiment.variant : incumbent.variant) : loaded;
+    };
+    const auto ended = alternate(
+        suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); }, change_places);
+    if (changed && !change_places().ok()) adopted_iter_ = 0;  // whatever is in its place now: it is loaded anew
     if (!ended.ok()) return ended.failure();
     const PairedVerdict& verdict = ended.value().verdict;
     evaluation.pair =

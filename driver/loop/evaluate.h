@@ -66,7 +66,7 @@ class Evaluator {
     [[nodiscard]] Result<Samples> sample(Slot slot, std::size_t index, const SampleRequest& request);
     [[nodiscard]] Failed check_stresses(Evaluation& evaluation);
     [[nodiscard]] Failed decide(const Experiment& experiment, Evaluation& evaluation);
-    [[nodiscard]] Failed challenge(const Incumbent& incumbent, Evaluation& evaluation);
+    [[nodiscard]] Failed challenge(const Experiment& experiment, Evaluation& evaluation);
     void adopt(const Incumbent& incumbent);
     [[nodiscard]] Failed load_and_time(const Incumbent& incumbent);
 

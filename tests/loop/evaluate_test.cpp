@@ -7,9 +7,9 @@
 namespace attune {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Behaviour;
 using testing::FakeDevice;
+using ::testing::HasSubstr;
 using testing::Knobs;
 
 Suite three_cases() {
@@ -80,6 +80,22 @@ TEST_F(EvaluateTest, TheSameSpeedIsWithinNoise) {
     EXPECT_THAT(evaluation.note, HasSubstr("within noise"));
     ASSERT_TRUE(evaluation.pair);
     EXPECT_GT(evaluation.pair->ratio_high, 1.0);
+}
+
+TEST_F(EvaluateTest, WhereAVariantLiesInMemoryDecidesNothing) {
+    behaviour_.noise = 0.003;
+    behaviour_.challenger_slot = 0.988;
+    behaviour_.latency_ms = [](const Knobs&) { return 1.0; };
+    for (int trial = 0; trial < 50; ++trial) {
+        const Evaluation evaluation = evaluate(4, 5);
+        ASSERT_EQ(evaluation.status, Status::discard) << "trial " << trial;
+        ASSERT_TRUE(evaluation.pair);
+        EXPECT_NEAR(evaluation.pair->ratio, 1.0, 0.004);
+    }
+    behaviour_.latency_ms = [](const Knobs& knobs) { return knobs.at("a") == 4 ? 0.98 : 1.0; };
+    const Evaluation evaluation = evaluate(4, 5);
+    EXPECT_EQ(evaluation.status, Status::keep);
+    EXPECT_NEAR(evaluation.pair->ratio, 0.98, 0.004);
 }
 
 TEST_F(EvaluateTest, AHopelessVariantIsPrunedAfterItsFirstFamily) {

@@ -33,7 +33,8 @@ struct Behaviour {
     std::function<std::optional<Failure>(const Knobs&)> launch = [](const Knobs&) { return std::nullopt; };
     /// Whether a check on `draw` passes.
     std::function<bool(const Knobs&, Draw)> correct = [](const Knobs&, Draw) { return true; };
-    double noise = 0.0;  ///< relative standard deviation of a sample
+    double noise = 0.0;            ///< relative standard deviation of a sample
+    double challenger_slot = 1.0;  ///< factor on the times of what runs in the challenger's slot
 };
 
 class FakeCompiler : public Compiler {
@@ -91,16 +92,15 @@ class FakeDevice : public Device {
     }
     [[nodiscard]] Result<Samples> time(Slot slot, std::size_t, const SampleRequest& request) override {
         Samples samples;
-        const Knobs& knobs = slot == Slot::challenger ? challenger_ : incumbent_;
-        for (int i = 0; i < request.cold; ++i) samples.cold_ms.push_back(sample(knobs));
-        for (int i = 0; i < request.warm; ++i) samples.warm_ms.push_back(sample(knobs));
+        for (int i = 0; i < request.cold; ++i) samples.cold_ms.push_back(sample(slot));
+        for (int i = 0; i < request.warm; ++i) samples.warm_ms.push_back(sample(slot));
         return samples;
     }
     [[nodiscard]] Result<PairedSamples> pair(std::size_t, int pairs) override {
         PairedSamples samples;
         for (int i = 0; i < pairs; ++i) {
-            samples.a_ms.push_back(sample(challenger_));
-            samples.b_ms.push_back(sample(incumbent_));
+            samples.a_ms.push_back(sample(Slot::challenger));
+            samples.b_ms.push_back(sample(Slot::incumbent));
         }
         return samples;
     }
@@ -109,13 +109,15 @@ class FakeDevice : public Device {
 
   private:
     // Triangular noise from a counter: the same every run, whatever the threads do.
-    float sample(const Knobs& knobs) {
+    float sample(Slot slot) {
+        const Knobs& knobs = slot == Slot::challenger ? challenger_ : incumbent_;
+        const double place = slot == Slot::challenger ? behaviour_.challenger_slot : 1.0;
         const auto uniform = [this] {
             state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
             return static_cast<double>(state_ >> 33U) / static_cast<double>(1ULL << 31U);
         };
         const double deviation = (uniform() + uniform() - 1.0) * 2.449;
-        return static_cast<float>(behaviour_.latency_ms(knobs) * (1.0 + behaviour_.noise * deviation));
+        return static_cast<float>(behaviour_.latency_ms(knobs) * place * (1.0 + behaviour_.noise * deviation));
     }
 
     const Behaviour& behaviour_;

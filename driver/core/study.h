@@ -19,7 +19,7 @@ struct MeasureSettings {
     int warm_samples = 20;
     double target_interval = 0.005;  ///< stop when the median's interval is within +-this share of it
     int min_pairs = 20;          ///< alternating pairs a case for a would-be keep, at least
-    int max_pairs = 200;
+    int max_pairs = 200;         ///< at most, but a first round is always taken (loop/alternation.h)
     double confidence = 0.998;   ///< of the interval on the ratio
     double compile_timeout_s = 60.0;
     double run_timeout_s = 10.0; ///< a single check or timing request

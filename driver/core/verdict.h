@@ -38,9 +38,9 @@ struct PairedVerdict {
     bool decided = false;     ///< the interval excludes 1, or the remaining rounds cannot make it do so
 };
 
-/// Judges what has been sampled so far. It may be asked after every round of `settings.min_pairs` pairs up to
-/// `settings.max_pairs`: each look spends its share of the error, so that repeated looking does not add false keeps.
-/// The challenger has won when `ratio_high` < 1.
+/// Judges what has been sampled so far. It may be asked after every round of at least `settings.min_pairs` pairs while
+/// they are no more than `settings.max_pairs`, and once in any case: each look spends its share of the error, so that
+/// repeated looking does not add false keeps. The challenger has won when `ratio_high` < 1.
 [[nodiscard]] PairedVerdict judge_pairs(const std::vector<CasePairs>& pairs, const MeasureSettings& settings);
 
 }  // namespace attune

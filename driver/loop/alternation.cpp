@@ -1,7 +1,5 @@
 #include "loop/alternation.h"
 
-#include <algorithm>
-
 namespace attune {
 namespace {
 
@@ -22,11 +20,13 @@ Result<Alternation> alternate(const Suite& suite, const MeasureSettings& setting
     std::vector<CasePairs> pairs;
     for (const CaseSpec& spec : suite.cases)
         pairs.push_back({spec.family, {}});
-    // Even, so that either side goes first as often as the other in both halves.
-    const int half_round = std::max(2, (settings.min_pairs + 2) / 4 * 2);
+    // Even, so that either side goes first as often as the other in both halves; and two are no less than `min_pairs`,
+    // as the verdict's share of the error for each look counts on no more looks than that allows.
+    const int half_round = (settings.min_pairs + 3) / 4 * 2;
+    const int round = 2 * half_round;
     Alternation ended;
     bool changed = false;
-    while (ended.pairs < settings.max_pairs) {
+    do {
         // A round begins with the places in which the last one ended: one change each.
         for (const bool is_second : {false, true}) {
             if (is_second) {
@@ -39,10 +39,9 @@ Result<Alternation> alternate(const Suite& suite, const MeasureSettings& setting
                 append(pairs[index].samples, taken.value(), changed);
             }
         }
-        ended.pairs += 2 * half_round;
+        ended.pairs += round;
         ended.verdict = judge_pairs(pairs, settings);
-        if (ended.verdict.decided) break;
-    }
+    } while (!ended.verdict.decided && ended.pairs + round <= settings.max_pairs);
     return ended;
 }
 

@@ -24,9 +24,10 @@ using TakePairs = std::function<Result<PairedSamples>(std::size_t case_index, in
 /// Loads the two sides into each other's slot; the next call puts them back.
 using ChangePlaces = std::function<Result<bool>()>;
 
-/// Takes pairs on every case, in rounds, until the verdict is decided or the study's budget is spent. Half of each
-/// round is taken with the sides in each other's slot: where code and workspace lie in memory, the same binary has been
-/// seen to run 1 % faster or slower (docs/search.md).
+/// Takes pairs on every case, in rounds of `min_pairs`, up to a multiple of four, until the verdict is decided or
+/// another round would exceed `max_pairs`; one is always taken. Half of each round is taken with the sides in each
+/// other's slot: where code and workspace lie in memory, the same binary has been seen to run 1 % faster or slower
+/// (docs/search.md).
 [[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePairs& take,
                                             const ChangePlaces& change_places);
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "loop/alternation.h"
 #include "loop/fakes.h"
 
 namespace attune {
@@ -96,6 +97,35 @@ TEST_F(EvaluateTest, WhereAVariantLiesInMemoryDecidesNothing) {
     const Evaluation evaluation = evaluate(4, 5);
     EXPECT_EQ(evaluation.status, Status::keep);
     EXPECT_NEAR(evaluation.pair->ratio, 0.98, 0.004);
+}
+
+TEST_F(EvaluateTest, RoundsKeepToTheBudgetAndToTheLooksTheVerdictAllowsFor) {
+    struct Budget {
+        int min_pairs, max_pairs, taken;
+    };
+    const std::vector<Budget> budgets{{8, 8, 8},      {8, 12, 8},     {9, 9, 12},   {9, 10, 12},
+                                      {9, 40, 36},    {10, 12, 12},   {11, 47, 36}, {12, 40, 36},
+                                      {13, 210, 208}, {20, 200, 200}, {21, 47, 24}, {21, 200, 192}};
+    for (const auto& [min_pairs, max_pairs, expected] : budgets) {
+        SCOPED_TRACE(::testing::Message() << min_pairs << " to " << max_pairs << " pairs");
+        settings_.min_pairs = min_pairs;
+        settings_.max_pairs = max_pairs;
+        std::vector<int> taken(suite_.cases.size());
+        // Without times nothing is ever decided, and the budget alone ends the alternation.
+        const auto take = [&](std::size_t index, int pairs) -> Result<PairedSamples> {
+            EXPECT_EQ(pairs % 2, 0);
+            taken[index] += pairs;
+            return PairedSamples();
+        };
+        int looks = 0;
+        const auto change_places = [&]() -> Result<bool> { return ++looks > 0; };
+        const Result<Alternation> ended = alternate(suite_, settings_, take, change_places);
+        ASSERT_TRUE(ended.ok());
+        EXPECT_EQ(ended.value().pairs, expected);
+        EXPECT_THAT(taken, ::testing::Each(expected));
+        EXPECT_GE(expected, looks * min_pairs);
+        EXPECT_LE(looks, max_pairs / min_pairs);
+    }
 }
 
 TEST_F(EvaluateTest, AHopelessVariantIsPrunedAfterItsFirstFamily) {

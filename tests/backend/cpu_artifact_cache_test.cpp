@@ -21,11 +21,6 @@ std::span<const std::byte> bytes(const std::string& text) {
     return std::as_bytes(std::span(text));
 }
 
-std::string content(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 class ArtifactCacheTest : public testing::Test {
   protected:
     TempFolder folder_;
@@ -39,7 +34,7 @@ TEST_F(ArtifactCacheTest, ReturnsWhatWasPublished) {
     const auto found = cache_.lookup(key_);
     ASSERT_TRUE(found.has_value());
     EXPECT_EQ(found->path, published.path);
-    EXPECT_EQ(content(found->path), "machine code");
+    EXPECT_EQ(read_file(found->path), "machine code");
     EXPECT_EQ(found->meta, R"({"log": "x"})");
     EXPECT_FALSE(cache_.lookup(sha256_hex("other")).has_value());
 }
@@ -52,7 +47,7 @@ TEST_F(ArtifactCacheTest, AnotherProcessSeesTheEntry) {
 TEST_F(ArtifactCacheTest, PublishesFiles) {
     const fs::path file = folder_.write("built.so", std::string("\0elf", 4));
     (void)cache_.publish_file(key_, file, "{}");
-    EXPECT_EQ(content(cache_.lookup(key_)->path), std::string("\0elf", 4));
+    EXPECT_EQ(read_file(cache_.lookup(key_)->path), std::string("\0elf", 4));
     EXPECT_TRUE(fs::exists(file));
 }
 
@@ -76,7 +71,7 @@ TEST_F(ArtifactCacheTest, WhatWasNotUsedForLongestGoesFirst) {
 TEST_F(ArtifactCacheTest, TheFirstOfTwoPublishersWins) {
     (void)cache_.publish(key_, bytes("first"), "{}");
     const CachedArtifact second = cache_.publish(key_, bytes("second"), "{}");
-    EXPECT_EQ(content(second.path), "first");
+    EXPECT_EQ(read_file(second.path), "first");
 }
 
 TEST_F(ArtifactCacheTest, DamageOfAnyPartCountsAsMissing) {
@@ -95,7 +90,7 @@ TEST_F(ArtifactCacheTest, PublishingReplacesADamagedEntry) {
     const fs::path path = cache_.publish(key_, bytes("machine code"), "{}").path;
     std::ofstream(path) << "garbage";
     (void)cache_.publish(key_, bytes("rebuilt"), "{}");
-    EXPECT_EQ(content(cache_.lookup(key_)->path), "rebuilt");
+    EXPECT_EQ(read_file(cache_.lookup(key_)->path), "rebuilt");
 }
 
 TEST_F(ArtifactCacheTest, ConcurrentPublishersAgree) {

@@ -4,13 +4,12 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune {
 namespace {
@@ -22,17 +21,6 @@ constexpr int kKeep = 0;
 constexpr int kBadInput = 2;
 constexpr int kDiscard = 10;
 constexpr int kCrash = 11;
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Ran {
-    int code;
-    std::string out;
-    std::string err;
-};
 
 /// The agent: it knows the program, a study, and what the page for agents says.
 class Agent : public testing::Test {
@@ -56,11 +44,8 @@ class Agent : public testing::Test {
     }
 
     [[nodiscard]] Ran attune(const std::string& arguments) const {
-        const std::string folder = folder_.path().string();
-        const std::string command = fmt::format("ATTUNE_CACHE={0}/cache ATTUNE_DB={0}/results/attune.db {1} {2} > {0}/out 2> {0}/err",
-                                                folder, ATTUNE_BINARY, arguments);
-        const int status = std::system(command.c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "out"), read_file(folder_.path() / "err")};
+        return shell(fmt::format("ATTUNE_CACHE={0}/cache ATTUNE_DB={0}/results/attune.db {1} {2}",
+                                 folder_.path().string(), ATTUNE_BINARY, arguments));
     }
 
     /// One experiment; its JSON, with the exit code as "code".

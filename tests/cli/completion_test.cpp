@@ -2,31 +2,14 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <fstream>
 #include <regex>
 #include <set>
-#include <sstream>
 
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune {
 namespace {
-
-struct Ran {
-    int code;
-    std::string output;
-};
-
-Ran shell(const std::string& command) {
-    const TempFolder folder;
-    const std::string log = (folder.path() / "log").string();
-    const int status = std::system(fmt::format("({}) > {} 2>&1", command, log).c_str());
-    std::ostringstream text;
-    text << std::ifstream(log, std::ios::binary).rdbuf();
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text.str()};
-}
 
 std::set<std::string> first_group(const std::string& text, const std::string& pattern) {
     std::set<std::string> found;
@@ -37,14 +20,14 @@ std::set<std::string> first_group(const std::string& text, const std::string& pa
 }
 
 TEST(Completion, KnowsEveryCommandAndEveryOptionOfTheHelp) {
-    const std::string help = shell(std::string(ATTUNE_BINARY) + " --help").output;
+    const std::string help = shell(std::string(ATTUNE_BINARY) + " --help").output();
     const auto commands = first_group(help.substr(help.find("Subcommands")), "^  ([a-z]+) ");
     EXPECT_GE(commands.size(), 15U) << help;
-    EXPECT_EQ(first_group(shell(std::string(ATTUNE_BINARY) + " complete -- ''").output, "^([^\t\n]+)\t"), commands);
+    EXPECT_EQ(first_group(shell(std::string(ATTUNE_BINARY) + " complete -- ''").output(), "^([^\t\n]+)\t"), commands);
     for (const std::string& command : commands) {
-        const std::string options = shell(fmt::format("{} {} --help", ATTUNE_BINARY, command)).output;
+        const std::string options = shell(fmt::format("{} {} --help", ATTUNE_BINARY, command)).output();
         EXPECT_EQ(
-            first_group(shell(fmt::format("{} complete -- {} -", ATTUNE_BINARY, command)).output, "^(--[^\t\n]+)\t"),
+            first_group(shell(fmt::format("{} complete -- {} -", ATTUNE_BINARY, command)).output(), "^(--[^\t\n]+)\t"),
             first_group(options, "^  (?:-[a-z],)?(--[a-z-]+)"))
             << command;
     }
@@ -53,7 +36,7 @@ TEST(Completion, KnowsEveryCommandAndEveryOptionOfTheHelp) {
 TEST(Completion, AnUnknownShellIsBadInput) {
     const Ran ran = shell(std::string(ATTUNE_BINARY) + " completion tcsh");
     EXPECT_EQ(ran.code, 2);
-    EXPECT_THAT(ran.output, testing::HasSubstr("bash"));
+    EXPECT_THAT(ran.output(), testing::HasSubstr("bash"));
 }
 
 class InShell : public testing::TestWithParam<const char*> {};
@@ -63,7 +46,7 @@ TEST_P(InShell, TabCompletesTheLine) {
     const Ran ran =
         shell(fmt::format(ATTUNE_TEST_PYTHON " {0}/tests/cli/complete_in_shells.py {1} {2} {0}/results/h200/attune.db",
                           ATTUNE_SOURCE_DIR, ATTUNE_BINARY, GetParam()));
-    EXPECT_EQ(ran.code, 0) << ran.output;
+    EXPECT_EQ(ran.code, 0) << ran.output();
 }
 
 INSTANTIATE_TEST_SUITE_P(Shells, InShell, testing::Values("bash", "zsh", "fish"),

@@ -11,7 +11,6 @@ namespace {
 
 using nlohmann::json;
 using testing::Program;
-using testing::read_file;
 
 class HugeSpaceTest : public ::testing::Test {
   protected:

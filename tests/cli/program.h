@@ -8,35 +8,13 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune::testing {
-
-struct Said {
-    int code = -1;  ///< -1 when a signal ended it
-    std::string out;
-    std::string err;
-
-    [[nodiscard]] std::vector<std::string> lines() const {
-        std::vector<std::string> result;
-        std::istringstream stream(out);
-        for (std::string line; std::getline(stream, line);)
-            result.push_back(line);
-        return result;
-    }
-};
-
-inline std::string text_of(const std::filesystem::path& path) {
-    std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
-}
 
 /// Reads a terminal until the program at its other end has gone.
 inline std::string read_terminal(int terminal) {
@@ -48,8 +26,8 @@ inline std::string read_terminal(int terminal) {
 }
 
 /// Where stdout of the program goes: a terminal that is `columns` wide, or for 0 a file.
-inline Said run_attune(const std::vector<std::string>& arguments, const std::filesystem::path& database,
-                       int columns = 0) {
+inline Ran run_attune(const std::vector<std::string>& arguments, const std::filesystem::path& database,
+                      int columns = 0) {
     const TempFolder folder;
     const std::filesystem::path out = folder.path() / "out";
     const std::filesystem::path err = folder.path() / "err";
@@ -79,17 +57,17 @@ inline Said run_attune(const std::vector<std::string>& arguments, const std::fil
         ::_exit(127);
     }
     ::close(end);
-    Said said;
+    Ran ran;
     if (terminal >= 0) {
-        said.out = read_terminal(terminal);
+        ran.out = read_terminal(terminal);
         ::close(terminal);
     }
     int status = 0;
     ::waitpid(child, &status, 0);
-    if (WIFEXITED(status)) said.code = WEXITSTATUS(status);
-    if (terminal < 0) said.out = text_of(out);
-    said.err = text_of(err);
-    return said;
+    ran.code = exit_code(status);
+    if (terminal < 0) ran.out = read_file(out);
+    ran.err = read_file(err);
+    return ran;
 }
 
 }  // namespace attune::testing

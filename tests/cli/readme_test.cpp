@@ -2,13 +2,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <fstream>
-#include <sstream>
 #include <vector>
 
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune {
 namespace {
@@ -18,12 +15,6 @@ using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr int kEnvironment = 3;
-
-std::string read_file(const fs::path& path) {
-    std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
-}
 
 /// The ```sh blocks under a heading of the README.
 std::vector<std::string> commands_under(const std::string& heading) {
@@ -54,18 +45,10 @@ class Readme : public testing::Test {
         fs::permissions(folder_.path() / "scripts/setup", fs::perms::owner_all);
     }
 
-    struct Ran {
-        int code;
-        std::string output;
-    };
     [[nodiscard]] Ran run(const std::string& commands) const {
         const std::string script = folder_.write("commands.sh", commands).string();
-        const std::string folder = folder_.path().string();
-        const int status =
-            std::system(fmt::format("cd {0} && unset ATTUNE_DB && ATTUNE_CACHE={0}/cache bash -e {1} > {0}/log 2>&1",
-                                    folder, script)
-                            .c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "log")};
+        return shell(fmt::format("cd {0} && unset ATTUNE_DB && ATTUNE_CACHE={0}/cache bash -e {1}",
+                                 folder_.path().string(), script));
     }
 
     TempFolder folder_;
@@ -76,8 +59,8 @@ TEST_F(Readme, TheShippedRecordTellsWhichKnobMatteredMost) {
     ASSERT_EQ(blocks.size(), 1U);
     EXPECT_EQ(std::count(blocks[0].begin(), blocks[0].end(), '\n'), 3) << "three commands";
     const Ran ran = run(blocks[0]);
-    ASSERT_EQ(ran.code, 0) << ran.output;
-    EXPECT_THAT(ran.output, HasSubstr("\np_mode\t0.11"));
+    ASSERT_EQ(ran.code, 0) << ran.output();
+    EXPECT_THAT(ran.output(), HasSubstr("\np_mode\t0.11"));
     EXPECT_THAT(read_file(folder_.path() / "morning.html"), HasSubstr("What each parameter is worth"));
 }
 
@@ -85,13 +68,13 @@ TEST_F(Readme, ATemplateOfYourOwnIsTunedByItsSteps) {
     const auto blocks = commands_under("A template of your own");
     ASSERT_EQ(blocks.size(), 2U);
     const Ran ran = run(blocks[0]);
-    ASSERT_EQ(ran.code, 0) << ran.output;
-    EXPECT_THAT(ran.output, HasSubstr("unroll\t"));
-    const std::string source = run("build/attune show 1 --study mine --json").output;
+    ASSERT_EQ(ran.code, 0) << ran.output();
+    EXPECT_THAT(ran.output(), HasSubstr("unroll\t"));
+    const std::string source = run("build/attune show 1 --study mine --json").output();
     EXPECT_THAT(source, HasSubstr("#pragma GCC unroll Tune::unroll"));
     EXPECT_THAT(source, HasSubstr("static constexpr int unroll = 1;"));
     const std::string timed =
-        run("build/attune query --study mine --where \"outcome IN ('ok', 'pruned')\" --columns params").output;
+        run("build/attune query --study mine --where \"outcome IN ('ok', 'pruned')\" --columns params").output();
     EXPECT_THAT(timed, HasSubstr("unroll="));
 }
 
@@ -99,9 +82,9 @@ TEST_F(Readme, ATemplateForAGpuIsCompiledByItsSteps) {
     const auto blocks = commands_under("A template of your own");
     ASSERT_EQ(blocks.size(), 2U);
     const Ran ran = run(blocks[1]);
-    if (ran.code == kEnvironment) GTEST_SKIP() << ran.output;
-    ASSERT_EQ(ran.code, 0) << ran.output;
-    EXPECT_THAT(ran.output, HasSubstr("tile_m="));
+    if (ran.code == kEnvironment) GTEST_SKIP() << ran.output();
+    ASSERT_EQ(ran.code, 0) << ran.output();
+    EXPECT_THAT(ran.output(), HasSubstr("tile_m="));
 }
 
 }  // namespace

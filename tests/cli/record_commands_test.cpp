@@ -10,7 +10,6 @@
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
 #include "store/store.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -18,7 +17,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::Said;
 using ::testing::StartsWith;
 
 class RecordCommandsTest : public ::testing::Test {
@@ -45,7 +43,7 @@ class RecordCommandsTest : public ::testing::Test {
         finish(sample_crash(3), 3);
     }
 
-    Said run(const std::vector<std::string>& arguments, bool terminal = false, int width = 80) const {
+    Ran run(const std::vector<std::string>& arguments, bool terminal = false, int width = 80) const {
         return testing::run_attune(arguments, db(), terminal ? width : 0);
     }
 
@@ -54,7 +52,7 @@ class RecordCommandsTest : public ::testing::Test {
 
 TEST_F(RecordCommandsTest, QueryGivesTsvIntoAPipe) {
     fill();
-    const Said said = run({"query"});
+    const Ran said = run({"query"});
     EXPECT_EQ(said.code, 0) << said.err;
     EXPECT_THAT(
         said.lines(),
@@ -69,7 +67,7 @@ TEST_F(RecordCommandsTest, QueryFiltersSortsAndLimits) {
     const auto iters = [&](std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(), "query");
         arguments.insert(arguments.end(), {"--columns", "iter"});
-        const Said said = run(arguments);
+        const Ran said = run(arguments);
         EXPECT_EQ(said.code, 0) << said.err;
         auto lines = said.lines();
         lines.erase(lines.begin());
@@ -81,7 +79,7 @@ TEST_F(RecordCommandsTest, QueryFiltersSortsAndLimits) {
     EXPECT_THAT(iters({"--sort", "geomean_ms:desc"}), ElementsAre("1", "3", "2", "4")) << "missing last";
     EXPECT_THAT(iters({"--limit", "0"}), ElementsAre("1", "2", "3", "4"));
     EXPECT_THAT(iters({"--limit", "4"}), ElementsAre("1", "2", "3", "4"));
-    const Said limited = run({"query", "--limit", "2"});
+    const Ran limited = run({"query", "--limit", "2"});
     EXPECT_EQ(limited.lines().size(), 3U);
     EXPECT_THAT(limited.err, HasSubstr("the first 2 rows; --limit 0")) << "a cut is never silent";
     EXPECT_THAT(run({"query", "--limit", "4"}).err, IsEmpty());
@@ -90,7 +88,7 @@ TEST_F(RecordCommandsTest, QueryFiltersSortsAndLimits) {
 TEST_F(RecordCommandsTest, QueryOfSeveralStudiesNamesThem) {
     fill();
     fill("second");
-    const Said all = run({"query", "--status", "keep"});
+    const Ran all = run({"query", "--status", "keep"});
     EXPECT_THAT(all.lines(),
                 ElementsAre(StartsWith("study\titer\t"), StartsWith("flagship\t1\t"), StartsWith("flagship\t2\t"),
                             StartsWith("second\t1\t"), StartsWith("second\t2\t")));
@@ -121,7 +119,7 @@ TEST_F(RecordCommandsTest, QueryFormats) {
 TEST_F(RecordCommandsTest, TablesFitTheTerminal) {
     fill();
     for (const int width : {60, 80, 120}) {
-        const Said said = run({"query"}, true, width);
+        const Ran said = run({"query"}, true, width);
         for (const std::string& line : said.lines()) {
             const auto columns = std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
             EXPECT_LE(columns, width) << line;
@@ -131,7 +129,7 @@ TEST_F(RecordCommandsTest, TablesFitTheTerminal) {
         }
     }
     // Forty columns cannot stand side by side: one line each then.
-    const Said upright = run({"query", "--columns", "all", "--where", "iter = 2"}, true, 80);
+    const Ran upright = run({"query", "--columns", "all", "--where", "iter = 2"}, true, 80);
     EXPECT_THAT(upright.out, HasSubstr("\ngeomean_ms           0.050000\n"));
 }
 
@@ -146,7 +144,7 @@ TEST_F(RecordCommandsTest, QueryMistakesAreBadInput) {
              {{"query", "--where", "registers <"}, "SQLite does not accept"},
              {{"query", "--sql", "DELETE FROM iteration"}, "only reading"},
              {{"query", "--db", "none.db"}, "none.db"}}) {
-        const Said said = run(arguments);
+        const Ran said = run(arguments);
         EXPECT_EQ(said.code, 2);
         EXPECT_THAT(said.err, HasSubstr(hint));
         EXPECT_THAT(said.out, IsEmpty());
@@ -155,7 +153,7 @@ TEST_F(RecordCommandsTest, QueryMistakesAreBadInput) {
 
 TEST_F(RecordCommandsTest, ShowTellsAnIterationInFull) {
     fill();
-    const Said said = run({"show", "2"});
+    const Ran said = run({"show", "2"});
     EXPECT_EQ(said.code, 0) << said.err;
     for (const char* expected : {"flagship iteration 2: keep (ok)", "tile_n=64,stages=1,exp=native",
                                  "0.050000 ms  delta -0.010000 ms", "attention: 101 registers", "NVIDIA H200 (GPU-1)",
@@ -172,7 +170,7 @@ TEST_F(RecordCommandsTest, ShowTellsAnIterationInFull) {
 
 TEST_F(RecordCommandsTest, DiffPutsTwoIterationsSideBySide) {
     fill();
-    const Said said = run({"diff", "1", "2"});
+    const Ran said = run({"diff", "1", "2"});
     EXPECT_EQ(said.code, 0) << said.err;
     EXPECT_THAT(said.out, HasSubstr("parameters that differ"));
     EXPECT_THAT(said.out, ::testing::ContainsRegex("tile_n +32 +64"));
@@ -191,7 +189,7 @@ TEST_F(RecordCommandsTest, DiffPutsTwoIterationsSideBySide) {
 
 TEST_F(RecordCommandsTest, BestNamesTheWinnerAndHowToGetIt) {
     fill();
-    const Said said = run({"best"}, true);
+    const Ran said = run({"best"}, true);
     EXPECT_EQ(said.code, 0) << said.err;
     EXPECT_THAT(said.out, HasSubstr("flagship iteration 2: 0.050000 ms on NVIDIA H200 (GPU-1)"));
     EXPECT_THAT(said.out, HasSubstr("attune restore 2 --to DIR"));
@@ -215,14 +213,14 @@ TEST_F(RecordCommandsTest, BestNeverComparesDevices) {
             store.finish(record, {});
         }
     }
-    const Said said = run({"best"});
+    const Ran said = run({"best"});
     EXPECT_EQ(said.lines().size(), 3U);
     EXPECT_THAT(said.err, HasSubstr("several devices"));
 }
 
 TEST_F(RecordCommandsTest, BestOfNothingFails) {
     { Store(db()).open_study(sample_study(), sample_template()); }
-    const Said said = run({"best"});
+    const Ran said = run({"best"});
     EXPECT_EQ(said.code, 1);
     EXPECT_THAT(said.err, HasSubstr("no kept iteration"));
     EXPECT_EQ(run({"best", "--json"}).out, "[]\n");
@@ -231,15 +229,15 @@ TEST_F(RecordCommandsTest, BestOfNothingFails) {
 TEST_F(RecordCommandsTest, RestoreBringsTheSourceBack) {
     fill();
     const auto to = folder.path() / "out" / "deeper";
-    const Said said = run({"restore", "3", "--to", to.string()});
+    const Ran said = run({"restore", "3", "--to", to.string()});
     EXPECT_EQ(said.code, 0) << said.err;
     for (const SourceFile& file : sample_sources(2))
-        EXPECT_EQ(read_text(to / file.name), file.text) << file.name;
+        EXPECT_EQ(read_file(to / file.name), file.text) << file.name;
     EXPECT_EQ(said.lines().size(), 4U);
     EXPECT_THAT(run({"restore", "2", "--to", to.string()}).err, HasSubstr("not empty"));
-    EXPECT_EQ(read_text(to / "attune_tune.h"), sample_sources(2)[1].text) << "untouched";
+    EXPECT_EQ(read_file(to / "attune_tune.h"), sample_sources(2)[1].text) << "untouched";
     EXPECT_EQ(run({"restore", "2", "--to", to.string(), "--force"}).code, 0);
-    EXPECT_EQ(read_text(to / "attune_tune.h"), sample_sources(1)[1].text);
+    EXPECT_EQ(read_file(to / "attune_tune.h"), sample_sources(1)[1].text);
     EXPECT_EQ(run({"restore", "2", "--to", (to / "kernel.cpp").string()}).code, 2) << "a file, not a folder";
 }
 
@@ -253,7 +251,7 @@ TEST_F(RecordCommandsTest, RestoreNeverLeavesItsFolder) {
             store.finish(sample_record(0), {{"good", "1"}, {name, "evil"}});
         }
         const auto to = folder.path() / "to";
-        const Said said = run({"restore", "1", "--to", to.string(), "--db", (folder.path() / file).string()});
+        const Ran said = run({"restore", "1", "--to", to.string(), "--db", (folder.path() / file).string()});
         EXPECT_EQ(said.code, 2) << name;
         EXPECT_THAT(said.err, HasSubstr("nothing was written"));
         EXPECT_FALSE(std::filesystem::exists(to)) << name;
@@ -274,7 +272,7 @@ TEST_F(RecordCommandsTest, MergeJoinsAndSaysWhatItDid) {
     fill("flagship", "GPU-2", "b.db");
     const auto a = (folder.path() / "a.db").string();
     const auto b = (folder.path() / "b.db").string();
-    const Said said = run({"merge", a, b, "--into", db().string()});
+    const Ran said = run({"merge", a, b, "--into", db().string()});
     EXPECT_EQ(said.code, 0) << said.err;
     EXPECT_THAT(said.lines(),
                 ElementsAre(a + ": 4 iterations added, 0 already there", b + ": 4 iterations added, 0 already there"));

@@ -13,7 +13,6 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-using testing::Said;
 
 const std::filesystem::path kSource = ATTUNE_SOURCE_DIR;
 
@@ -21,7 +20,7 @@ const std::filesystem::path kSource = ATTUNE_SOURCE_DIR;
 class Shipped : public ::testing::Test {
   protected:
     Shipped() { std::filesystem::copy_file(kSource / "results/h200/attune.db", database_); }
-    [[nodiscard]] Said attune(const std::vector<std::string>& arguments) const {
+    [[nodiscard]] Ran attune(const std::vector<std::string>& arguments) const {
         return testing::run_attune(arguments, database_);
     }
 
@@ -30,7 +29,7 @@ class Shipped : public ::testing::Test {
 };
 
 TEST_F(Shipped, CasesAreThoseOfThePublicHarness) {
-    const json golden = json::parse(testing::text_of(kSource / "tests/golden/masks.json"))["suites"];
+    const json golden = json::parse(read_file(kSource / "tests/golden/masks.json"))["suites"];
     for (const char* suite : {"smoke", "quick"}) {
         const json cases = json::parse(attune({"cases", suite, "--json"}).out);
         ASSERT_EQ(cases.size(), golden[suite].size());
@@ -42,7 +41,7 @@ TEST_F(Shipped, CasesAreThoseOfThePublicHarness) {
 }
 
 TEST_F(Shipped, DoctorNamesTheRemedyOfEveryLack) {
-    const Said said = attune({"doctor", "--json"});
+    const Ran said = attune({"doctor", "--json"});
     EXPECT_EQ(said.code, 0) << said.err;
     const json capabilities = json::parse(said.out)["capabilities"];
     EXPECT_GE(capabilities.size(), 4U);
@@ -51,7 +50,7 @@ TEST_F(Shipped, DoctorNamesTheRemedyOfEveryLack) {
 }
 
 TEST_F(Shipped, ReplayReachesTheRecordedBest) {
-    const Said said = attune({"replay", "quick-mma_sync", "--strategy", "random", "--runs", "2", "--format", "json"});
+    const Ran said = attune({"replay", "quick-mma_sync", "--strategy", "random", "--runs", "2", "--format", "json"});
     ASSERT_EQ(said.code, 0) << said.err;
     const json replay = json::parse(said.out);
     EXPECT_EQ(replay["candidates"], 150);
@@ -63,9 +62,9 @@ TEST_F(Shipped, RecordsGoToOtherTunersOnceEach) {
     for (const auto& [format, key] : {std::pair{"t4", "results"}, std::pair{"kernel-tuner", "cache"}}) {
         const std::vector<std::string> command{"export", "--study", "quick-sm90_ws",        "--format",
                                                format,   "--to",    folder_.path().string()};
-        const Said said = attune(command);
+        const Ran said = attune(command);
         ASSERT_EQ(said.code, 0) << said.err;
-        const json file = json::parse(testing::text_of(said.lines().front()));
+        const json file = json::parse(read_file(said.lines().front()));
         EXPECT_EQ(file[key].size(), 500U) << format;
         EXPECT_EQ(attune(command).code, 2) << "never overwritten unasked";
     }
@@ -76,7 +75,7 @@ TEST_F(Shipped, BestAndDiffReadSeveralStudies) {
     ASSERT_EQ(best.size(), 4U);
     for (const json& winner : best)
         EXPECT_EQ(winner["device"], "NVIDIA H200");
-    const Said diff = attune({"diff", "quick-sm90_ws:1", "quick-sm90_ws:124"});
+    const Ran diff = attune({"diff", "quick-sm90_ws:1", "quick-sm90_ws:124"});
     EXPECT_EQ(diff.code, 0) << diff.err;
     EXPECT_THAT(diff.out, ::testing::ContainsRegex("hilo_span +4 +3"));
 }
@@ -84,7 +83,7 @@ TEST_F(Shipped, BestAndDiffReadSeveralStudies) {
 TEST_F(Shipped, WhatIsNoCommandIsBadInput) {
     for (const std::vector<std::string>& arguments :
          std::vector<std::vector<std::string>>{{}, {"tuna"}, {"query", "--colour", "red"}, {"show"}}) {
-        const Said said = attune(arguments);
+        const Ran said = attune(arguments);
         EXPECT_EQ(said.code, 2);
         EXPECT_THAT(said.err, HasSubstr("attune: "));
     }

@@ -2,12 +2,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune {
 namespace {
@@ -15,17 +13,6 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Ran {
-    int code;
-    std::string out;
-    std::string err;
-};
 
 class WarmStart : public testing::Test {
   protected:
@@ -61,21 +48,12 @@ class WarmStart : public testing::Test {
     }
 
     [[nodiscard]] Ran tune(const std::string& study, const std::string& db, const std::string& more) const {
-        const std::string folder = folder_.path().string();
-        const std::string command = fmt::format(
-            "ATTUNE_CACHE={0}/cache {1} tune --device cpu --db {0}/{3}.db {4} {0}/{2}.json > {0}/out 2> {0}/err",
-            folder, ATTUNE_BINARY, study, db, more);
-        const int status = std::system(command.c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "out"),
-                read_file(folder_.path() / "err")};
+        return shell(fmt::format("ATTUNE_CACHE={0}/cache {1} tune --device cpu --db {0}/{3}.db {4} {0}/{2}.json",
+                                 folder_.path().string(), ATTUNE_BINARY, study, db, more));
     }
-    [[nodiscard]] Ran replay(const std::string& more) const {
-        const std::string command =
-            fmt::format("{0} replay quick-sm90_ws --db {1} {2} > {3}/out 2> {3}/err", ATTUNE_BINARY,
-                        ATTUNE_SOURCE_DIR "/results/h200/attune.db", more, folder_.path().string());
-        const int status = std::system(command.c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_.path() / "out"),
-                read_file(folder_.path() / "err")};
+    [[nodiscard]] static Ran replay(const std::string& more) {
+        return shell(fmt::format("{} replay quick-sm90_ws --db {}/results/h200/attune.db {}", ATTUNE_BINARY,
+                                 ATTUNE_SOURCE_DIR, more));
     }
     [[nodiscard]] std::string rows(const std::string& study) const {
         return read_file(folder_.path() / study / "iters.tsv");

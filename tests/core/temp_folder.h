@@ -6,9 +6,17 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 namespace attune {
+
+/// The bytes of a file; of one under /proc whose process goes away meanwhile, what there was.
+inline std::string read_file(const std::filesystem::path& path) {
+    std::ostringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
+}
 
 class TempFolder {
   public:

@@ -8,12 +8,11 @@
 
 #include <array>
 #include <cmath>
-#include <fstream>
 #include <random>
 #include <sstream>
 
 #include "core/error.h"
-#include "core/temp_folder.h"
+#include "core/shell.h"
 #include "export/geometry.h"
 
 namespace attune {
@@ -74,19 +73,11 @@ class Generator {
     std::mt19937 random_;
 };
 
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-void run(const std::string& command) {
-    ASSERT_EQ(std::system(command.c_str()), 0) << command;
-}
-
-std::vector<double> numbers_of(const std::filesystem::path& path) {
-    std::istringstream text(read_file(path));
+/// What a program prints.
+std::vector<double> numbers_of(const std::string& command) {
+    const Ran ran = shell(command);
+    EXPECT_EQ(ran.code, 0) << command << '\n' << ran.err;
+    std::istringstream text(ran.out);
     std::vector<double> numbers;
     for (std::string word; text >> word;)
         numbers.push_back(std::strtod(word.c_str(), nullptr));
@@ -162,9 +153,7 @@ TEST_F(Translation, PythonComputesWhatMuParserComputes) {
         "]\nfor function in f:\n    for draw in draws:\n        c = C()\n"
         "        c.batch, c.t_max, c.sm_count = map(float, draw)\n        print(repr(float(function(c))))\n";
     const auto script = folder_.write("program.py", program);
-    ASSERT_NO_FATAL_FAILURE(
-        run(fmt::format("{} {} > {}/out", ATTUNE_TEST_PYTHON, script.string(), folder_.path().string())));
-    expect_same(numbers_of(folder_.path() / "out"));
+    expect_same(numbers_of(fmt::format("{} {}", ATTUNE_TEST_PYTHON, script.string())));
 }
 
 TEST_F(Translation, CppComputesWhatMuParserComputes) {
@@ -188,11 +177,9 @@ TEST_F(Translation, CppComputesWhatMuParserComputes) {
         "function(c));\n"
         "    }\n}\n";
     const auto source = folder_.write("program.cpp", program);
-    ASSERT_NO_FATAL_FAILURE(
-        run(fmt::format("c++ -std=c++17 -O0 -I{0}/driver -I{0}/kernel_templates/include {1} -o {2}/program && "
-                        "{2}/program > {2}/out",
-                        ATTUNE_SOURCE_DIR, source.string(), folder_.path().string())));
-    expect_same(numbers_of(folder_.path() / "out"));
+    expect_same(numbers_of(
+        fmt::format("c++ -std=c++17 -O0 -I{0}/driver -I{0}/kernel_templates/include {1} -o {2}/program && {2}/program",
+                    ATTUNE_SOURCE_DIR, source.string(), folder_.path().string())));
 }
 
 TEST(ExpressionCode, FoldsWhatNoCallDecides) {

@@ -4,10 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "core/error.h"
-#include "core/temp_folder.h"
+#include "core/shell.h"
 
 namespace attune {
 namespace {
@@ -18,10 +16,9 @@ std::string output_of(const std::vector<SourceFile>& bundle, const std::string& 
     for (const SourceFile& file : bundle)
         folder.write(file.name, file.text);
     const std::string path = folder.path().string();
-    const std::string command = fmt::format("cd {0} && c++ -I. {1} -o program && ./program > out", path, name);
-    EXPECT_EQ(std::system(command.c_str()), 0);
-    std::ifstream out(folder.path() / "out");
-    return {std::istreambuf_iterator<char>(out), {}};
+    const Ran ran = shell(fmt::format("cd {} && c++ -I. {} -o program && ./program", path, name));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return ran.out;
 }
 
 TEST(Flatten, GivesTheProgramTheCompilerSaw) {

@@ -8,7 +8,7 @@
 
 #include "config/kernel_tuner_cache.h"
 #include "core/error.h"
-#include "core/temp_folder.h"
+#include "core/shell.h"
 #include "store/sample_record.h"
 #include "store/store.h"
 
@@ -83,16 +83,15 @@ TEST_F(Interchange, T4HoldsEveryIteration) {
 TEST_F(Interchange, KernelTunerTakesBothFiles) {
     const char* named = std::getenv("ATTUNE_KERNEL_TUNER_PYTHON");
     const std::string python = named == nullptr ? ATTUNE_TEST_PYTHON : named;
-    if (std::system((python + " -c 'import kernel_tuner, jsonschema' 2> /dev/null").c_str()) != 0) {
+    if (shell(python + " -c 'import kernel_tuner, jsonschema'").code != 0) {
         GTEST_SKIP() << "kernel_tuner is not installed";
     }
     const Reader reader(database());
     const auto cache = folder_.write("cache.json", kernel_tuner_text(reader, "flagship", ""));
     const auto t4 = folder_.write("t4.json", t4_text(reader, "flagship", ""));
-    EXPECT_EQ(std::system((python + " " ATTUNE_SOURCE_DIR "/scripts/check_interchange.py " + cache.string() + " " +
-                           t4.string() + " > /dev/null")
-                              .c_str()),
-              0);
+    const Ran checked =
+        shell(python + " " ATTUNE_SOURCE_DIR "/scripts/check_interchange.py " + cache.string() + " " + t4.string());
+    EXPECT_EQ(checked.code, 0) << checked.output();
 }
 
 TEST_F(Interchange, RefusesWhatWasNeverMeasured) {

@@ -6,16 +6,14 @@
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
 
 #include "config/template.h"
 #include "core/error.h"
-#include "core/temp_folder.h"
+#include "core/shell.h"
 #include "export/geometry.h"
 #include "store/sample_record.h"
 #include "store/store.h"
@@ -28,23 +26,6 @@ using testing::HasSubstr;
 
 constexpr const char* kCpuTemplate = ATTUNE_SOURCE_DIR "/kernel_templates/cpu_blocked";
 constexpr const char* kCudaTemplate = ATTUNE_SOURCE_DIR "/kernel_templates/sm90_ws";
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Ran {
-    int code;
-    std::string output;
-};
-
-Ran shell(const std::string& command) {
-    const TempFolder folder;
-    const std::string log = (folder.path() / "log").string();
-    const int status = std::system(fmt::format("({}) > {} 2>&1", command, log).c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(log)};
-}
 
 Suite tiny_suite() {
     Suite suite{"tiny", {}};
@@ -134,7 +115,7 @@ class CpuPackage : public testing::Test {
 
 TEST_F(CpuPackage, RunsFromPythonAndSaysWhatItIs) {
     const Ran exported = export_package();
-    ASSERT_EQ(exported.code, 0) << exported.output;
+    ASSERT_EQ(exported.code, 0) << exported.output();
     const json page = manifest();
     EXPECT_EQ(page["checked"], true);
     ASSERT_EQ(page["variants"].size(), 1U);
@@ -144,15 +125,15 @@ TEST_F(CpuPackage, RunsFromPythonAndSaysWhatItIs) {
     EXPECT_EQ(page["variants"][0]["checked_as_exported"].size(), 9U);  // three cases, three draws
     const Ran used = shell(
         fmt::format("{} {}/tests/export/check_package.py {}", ATTUNE_TEST_PYTHON, ATTUNE_SOURCE_DIR, to().string()));
-    EXPECT_EQ(used.code, 0) << used.output;
+    EXPECT_EQ(used.code, 0) << used.output();
 }
 
 TEST_F(CpuPackage, RunsFromCpp) {
     ASSERT_EQ(export_package().code, 0);
     const Ran built = shell(fmt::format(
         "cd {} && c++ -std=c++17 -O1 -Wall -Wextra -Werror example.cpp -o example -ldl && ./example", to().string()));
-    EXPECT_EQ(built.code, 0) << built.output;
-    EXPECT_THAT(built.output, HasSubstr("worst error over tolerance: o 0."));
+    EXPECT_EQ(built.code, 0) << built.output();
+    EXPECT_THAT(built.output(), HasSubstr("worst error over tolerance: o 0."));
 }
 
 TEST_F(CpuPackage, SourceCompilesAlone) {
@@ -160,12 +141,12 @@ TEST_F(CpuPackage, SourceCompilesAlone) {
     const std::string source = read_file(to() / "variants/general.cpp");
     const Ran built =
         shell(fmt::format("cd {}/variants && {} -o alone.so", to().string(), source.substr(3, source.find('\n') - 3)));
-    EXPECT_EQ(built.code, 0) << built.output;
+    EXPECT_EQ(built.code, 0) << built.output();
 }
 
 TEST_F(CpuPackage, HoldsAVariantOfEachFamilyOnRequest) {
     const Ran exported = export_package("--per-family");
-    ASSERT_EQ(exported.code, 0) << exported.output;
+    ASSERT_EQ(exported.code, 0) << exported.output();
     const json page = manifest();
     ASSERT_EQ(page["variants"].size(), 2U);
     EXPECT_EQ(page["default"], "general");
@@ -174,13 +155,13 @@ TEST_F(CpuPackage, HoldsAVariantOfEachFamilyOnRequest) {
     EXPECT_EQ(page["variants"][1]["parameters"]["tile_m"], 16);
     const Ran used = shell(
         fmt::format("{} {}/tests/export/check_package.py {}", ATTUNE_TEST_PYTHON, ATTUNE_SOURCE_DIR, to().string()));
-    EXPECT_EQ(used.code, 0) << used.output;
+    EXPECT_EQ(used.code, 0) << used.output();
 }
 
 TEST_F(CpuPackage, SaysWhenItWasNotRun) {
     const Ran exported = export_package("--device none");
     EXPECT_EQ(exported.code, 0);
-    EXPECT_THAT(exported.output, HasSubstr("\"checked\": false"));
+    EXPECT_THAT(exported.output(), HasSubstr("\"checked\": false"));
     EXPECT_EQ(manifest()["checked"], false);
     EXPECT_EQ(manifest()["unchecked_because"], "--device none");
 }
@@ -193,7 +174,7 @@ TEST_F(CpuPackage, ReplacesOnlyAPackageAndOnlyWhenTold) {
     other.write("precious.txt", "mine");
     const Ran refused = shell(fmt::format("{} export --db {} --to {} --device none --force", ATTUNE_BINARY,
                                           database().string(), other.path().string()));
-    EXPECT_EQ(refused.code, 2) << refused.output;
+    EXPECT_EQ(refused.code, 2) << refused.output();
     EXPECT_EQ(read_file(other.path() / "precious.txt"), "mine");
 }
 
@@ -216,8 +197,8 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
         store.finish(record_of(kernel_template, "tile_m=128", Status::keep, 1.0), sources);
     }
     const Ran exported = export_package();
-    EXPECT_EQ(exported.code, 1) << exported.output;
-    EXPECT_THAT(exported.output, HasSubstr("nothing was written"));
+    EXPECT_EQ(exported.code, 1) << exported.output();
+    EXPECT_THAT(exported.output(), HasSubstr("nothing was written"));
     EXPECT_FALSE(std::filesystem::exists(to()));
     for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
         EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith(".attune-export")))
@@ -300,8 +281,8 @@ TEST_F(CudaPackage, PlansInPythonWhatTheDriverPlans) {
         }
     }
     const Ran ran = shell(fmt::format("{} {}", ATTUNE_TEST_PYTHON, folder_.write("program.py", program).string()));
-    ASSERT_EQ(ran.code, 0) << ran.output;
-    std::istringstream lines(ran.output);
+    ASSERT_EQ(ran.code, 0) << ran.output();
+    std::istringstream lines(ran.out);
     for (const std::string& want : expected) {
         std::string line;
         std::getline(lines, line);
@@ -323,7 +304,7 @@ TEST_F(CudaPackage, HeaderAndExampleCompileWhereCudaHeadersAre) {
         shell(fmt::format("cd {} && c++ -std=c++17 -fsyntax-only -Wall -Wextra -Werror -I/usr/local/cuda/include "
                           "example.cpp",
                           to().string()));
-    EXPECT_EQ(built.code, 0) << built.output;
+    EXPECT_EQ(built.code, 0) << built.output();
 }
 
 TEST_F(CudaPackage, SourceCompilesAloneWhereNvccIs) {
@@ -331,7 +312,7 @@ TEST_F(CudaPackage, SourceCompilesAloneWhereNvccIs) {
     const std::string source = read_file(to() / "variants/variant_0.cu");
     const Ran built = shell(fmt::format("cd {}/variants && PATH=$PATH:/usr/local/cuda/bin {}", to().string(),
                                         source.substr(3, source.find('\n') - 3)));
-    EXPECT_EQ(built.code, 0) << built.output;
+    EXPECT_EQ(built.code, 0) << built.output();
 }
 
 TEST_F(CudaPackage, NamesTheArchitectureAndRefusesARecordWithoutIt) {

@@ -14,7 +14,6 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -23,13 +22,6 @@
 #include "core/temp_folder.h"
 
 namespace attune::testing {
-
-/// The bytes of a file; of one under /proc whose process goes away meanwhile, what there was.
-inline std::string read_file(const std::filesystem::path& path) {
-    std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
-}
 
 struct Ended {
     int code = -1;  ///< -1 when a signal ended it

@@ -54,7 +54,7 @@ TEST_F(UnwantedTest, ATemplateReadsNothingOutsideItsFolder) {
     fs::create_directory_symlink("/etc", workshop_.path("study/cpu_faults/more"));
     expect_refused("symbolic link");
     fs::remove(workshop_.path("study/cpu_faults/more"));
-    std::string description = testing::read_file(workshop_.path("study/cpu_faults/template.json"));
+    std::string description = read_file(workshop_.path("study/cpu_faults/template.json"));
     description.replace(description.find("\"kernel.cpp\""), 12, "\"../healthy.json\"");
     write("cpu_faults/template.json", description);
     expect_refused("no file '../healthy.json'");
@@ -62,7 +62,7 @@ TEST_F(UnwantedTest, ATemplateReadsNothingOutsideItsFolder) {
 
 TEST_F(UnwantedTest, AStudyWritesNothingOutsideItsFolder) {
     copy_study();
-    std::string study = testing::read_file(workshop_.path("study/healthy.json"));
+    std::string study = read_file(workshop_.path("study/healthy.json"));
     study.replace(study.find("\"healthy\""), 9, "\"../../escape\"");
     write("healthy.json", study);
     expect_refused("names a folder");
@@ -80,7 +80,7 @@ TEST_F(UnwantedTest, JsonHasLimits) {
 
 TEST_F(UnwantedTest, ExpressionsHaveLimits) {
     copy_study();
-    const std::string study = testing::read_file(workshop_.path("study/healthy.json"));
+    const std::string study = read_file(workshop_.path("study/healthy.json"));
     const auto with = [&](const std::string& expression) {
         std::string text = study;
         text.replace(text.find("idle < 16"), 9, expression);
@@ -127,7 +127,7 @@ TEST_F(UnwantedTest, AReportShowsMarkupAndRunsNone) {
     const fs::path page = workshop_.path("report.html");
     const Ended ended = workshop_.run({"report", "--to", page});
     ASSERT_EQ(ended.code, 0) << ended.err;
-    const std::string html = testing::read_file(page);
+    const std::string html = read_file(page);
     EXPECT_THAT(html, HasSubstr("alert(1)"));  // it is shown
     EXPECT_EQ(html.find("<script>alert"), std::string::npos);
     EXPECT_EQ(html.find("<img src=x"), std::string::npos);
@@ -135,7 +135,7 @@ TEST_F(UnwantedTest, AReportShowsMarkupAndRunsNone) {
 
 TEST_F(UnwantedTest, AQueryChangesNothing) {
     record_one();
-    const auto text_of = [&] { return testing::read_file(workshop_.database()); };
+    const auto text_of = [&] { return read_file(workshop_.database()); };
     const std::string before = text_of();
     for (const std::string sql :
          {"DELETE FROM iteration", "UPDATE study SET name = 'x'", "DROP VIEW best", "ATTACH '/tmp/other.db' AS o",

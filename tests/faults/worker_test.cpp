@@ -100,7 +100,7 @@ TEST_F(WorkerFaultsTest, SilenceEndsAtTheDeadline) {
 TEST_F(WorkerFaultsTest, WhatAWorkerStartedDiesWithIt) {
     const auto pid_file = folder_.path() / "pid";
     (void)time(fmt::format("sleep 1000 & echo $! > {}; wait;", pid_file.string()), 1.0);
-    const pid_t child = std::stoi(testing::read_file(pid_file));
+    const pid_t child = std::stoi(read_file(pid_file));
     for (int attempt = 0; attempt < 1000 && ::kill(child, 0) == 0; ++attempt) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
@@ -113,7 +113,7 @@ TEST_F(WorkerFaultsTest, ADeviceThatNeverWorkedIsToldAtOnce) {
         shell(fmt::format("echo >> {};", starts.string()) + say({{"environment", "no such GPU"}}) + kWait),
         {.request_s = 30.0, .open_s = 30.0, .retry_s = 0.01}, "cuda:7");
     EXPECT_THROW((void)device.target(), EnvironmentError);
-    EXPECT_EQ(testing::read_file(starts).size(), 1U);
+    EXPECT_EQ(read_file(starts).size(), 1U);
 }
 
 // Works once, then never again: the worker dies before it answers.
@@ -133,7 +133,7 @@ TEST_F(WorkerFaultsTest, ADeviceThatIsLostIsGivenUpAfterAFewStarts) {
         EXPECT_THAT(lost.what(), HasSubstr("gave up after 4 starts"));
         EXPECT_THAT(lost.what(), HasSubstr("nvidia-smi"));
     }
-    EXPECT_EQ(testing::read_file(starts).size(), 5U);
+    EXPECT_EQ(read_file(starts).size(), 5U);
 }
 
 TEST_F(WorkerFaultsTest, ADeviceThatComesBackIsUsedAgain) {
@@ -142,7 +142,7 @@ TEST_F(WorkerFaultsTest, ADeviceThatComesBackIsUsedAgain) {
         fmt::format("echo >> {0}; [ $(wc -l < {0}) -lt 3 ] && exit 9;", starts.string()) + say(target_answer()) + kWait;
     RemoteDevice device(shell(script), {.request_s = 30.0, .open_s = 30.0, .retry_s = 0.01}, "cuda:7");
     EXPECT_EQ(device.target().arch_name, "native");
-    EXPECT_EQ(testing::read_file(starts).size(), 3U);
+    EXPECT_EQ(read_file(starts).size(), 3U);
 }
 
 TEST_F(WorkerFaultsTest, ACompilerThatDiesOrHangsIsAFailureAndTheNextCompileGetsAnother) {

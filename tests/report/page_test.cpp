@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <fstream>
 #include <regex>
 
 #include "core/error.h"
-#include "core/temp_folder.h"
+#include "core/shell.h"
 #include "report/html.h"
 #include "report/report.h"
 #include "store/sample_record.h"
@@ -23,11 +21,6 @@ using testing::Not;
 
 constexpr const char* kHostile =
     "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'&\xff\x01";
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void add(Store& store, const IterationRecord& record) {
     store.finish(record, {});
@@ -57,15 +50,12 @@ void tune(const std::filesystem::path& database, int iterations) {
 /// Runs Chromium on a page; the document as it is after all scripts, or an empty text.
 std::string open_in_chromium(const std::string& url, const std::string& arguments) {
     const TempFolder profile;
-    const std::string out = (profile.path() / "out").string();
     const std::string command = fmt::format(
-        "timeout 240 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir={}/profile {} "
-        "'{}' > "
-        "{} 2> {}/err",
-        profile.path().string(), arguments, url, out, profile.path().string());
-    const int status = std::system(command.c_str());
-    EXPECT_EQ(status, 0) << command << "\n" << read_file(profile.path() / "err");
-    return read_file(out);
+        "timeout 240 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir={} {} '{}'",
+        profile.path().string(), arguments, url);
+    const Ran ran = shell(command);
+    EXPECT_EQ(ran.code, 0) << command << "\n" << ran.err;
+    return ran.out;
 }
 
 std::string attribute(const std::string& document, const std::string& name) {
@@ -200,22 +190,16 @@ TEST_F(Page, AnEmptyStudyHasAPageToo) {
 TEST_F(Page, TheCommandWritesPageAndPicture) {
     write_page(60);
     const std::string folder = folder_.path().string();
-    const std::string command =
-        fmt::format("{} report --db {}/attune.db --to {}/out.html --png {}/out.png > {}/log 2>&1", ATTUNE_BINARY,
-                    folder, folder, folder, folder);
-    ASSERT_EQ(std::system(command.c_str()), 0) << read_file(folder_.path() / "log");
+    const std::string report = fmt::format("{} report --db {}/attune.db", ATTUNE_BINARY, folder);
+    const Ran both = shell(fmt::format("{0} --to {1}/out.html --png {1}/out.png", report, folder));
+    ASSERT_EQ(both.code, 0) << both.output();
     EXPECT_GT(read_file(folder_.path() / "out.html").size(), 100000U);
     EXPECT_THAT(read_file(folder_.path() / "out.png"), testing::StartsWith("\x89PNG"));
-    ASSERT_EQ(std::system(fmt::format("{} report --db {}/attune.db --png {}/alone.png > {}/log 2>&1", ATTUNE_BINARY,
-                                      folder, folder, folder)
-                              .c_str()),
-              0);
-    EXPECT_EQ(read_file(folder_.path() / "log"), folder + "/alone.png\n");
+    const Ran alone = shell(fmt::format("{} --png {}/alone.png", report, folder));
+    ASSERT_EQ(alone.code, 0) << alone.err;
+    EXPECT_EQ(alone.output(), folder + "/alone.png\n");
     EXPECT_THAT(read_file(folder_.path() / "alone.png"), testing::StartsWith("\x89PNG"));
-    const int unknown = std::system(fmt::format("{} report --db {}/attune.db --study nobody --to {}/no.html 2> {}/log",
-                                                ATTUNE_BINARY, folder, folder, folder)
-                                        .c_str());
-    EXPECT_EQ(WEXITSTATUS(unknown), 2);
+    EXPECT_EQ(shell(fmt::format("{} --study nobody --to {}/no.html", report, folder)).code, 2);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "no.html"));
 }
 

@@ -18,7 +18,7 @@ void add_iteration(const std::filesystem::path& database, int n) {
 bool comes_to_hold(const std::filesystem::path& page, const std::string& text) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (std::chrono::steady_clock::now() < deadline) {
-        if (testing::read_file(page).find(text) != std::string::npos) return true;
+        if (read_file(page).find(text) != std::string::npos) return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     return false;
@@ -32,7 +32,7 @@ TEST(Watch, RewritesThePageAsTheStudyGrows) {
     add_iteration(database, 0);
     testing::Program program({ATTUNE_BINARY, "report", "--watch", "--db", database.string(), "--to", page.string()}, {},
                              folder.path() / "log");
-    ASSERT_TRUE(comes_to_hold(page, "<b>1</b><span>iterations")) << testing::read_file(folder.path() / "log");
+    ASSERT_TRUE(comes_to_hold(page, "<b>1</b><span>iterations")) << read_file(folder.path() / "log");
     EXPECT_TRUE(comes_to_hold(page, "http-equiv=\"refresh\"")) << "the open page reloads itself";
     add_iteration(database, 1);
     EXPECT_TRUE(comes_to_hold(page, "<b>2</b><span>iterations"));

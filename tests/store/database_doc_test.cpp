@@ -11,7 +11,6 @@
 #include "store/query.h"
 #include "store/sample_record.h"
 #include "store/store.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -65,7 +64,7 @@ class DatabaseDocTest : public ::testing::Test {
     }
     std::filesystem::path db_path() const { return folder.path() / "attune.db"; }
 
-    static std::string document() { return read_text(std::filesystem::path(ATTUNE_SOURCE_DIR) / "docs/database.md"); }
+    static std::string document() { return read_file(std::filesystem::path(ATTUNE_SOURCE_DIR) / "docs/database.md"); }
 
     /// The queries of the document, in order.
     static std::vector<std::string> questions() {

@@ -8,11 +8,11 @@
 #include <sys/wait.h>
 
 #include "core/error.h"
+#include "core/message_of.h"
 #include "core/temp_folder.h"
 #include "store/database.h"
 #include "store/reader.h"
 #include "store/sample_record.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -143,9 +143,9 @@ TEST_F(MergeTest, ReadsAShardThatIsBeingTuned) {
 TEST_F(MergeTest, AnInputOfAnotherJournalModeIsReadAsItIs) {
     const auto a = fill("a.db", 0, 10);
     SQLite::Database(a.string(), SQLite::OPEN_READWRITE).exec("PRAGMA journal_mode = DELETE");
-    const std::string before = read_text(a);
+    const std::string before = read_file(a);
     EXPECT_EQ(merge_databases(Paths{a}, at("all.db"))[0].added, 10);
-    EXPECT_EQ(read_text(a), before);
+    EXPECT_EQ(read_file(a), before);
 }
 
 TEST_F(MergeTest, DatabasesOfOtherVersionsAreRefusedWithAdvice) {
@@ -211,7 +211,7 @@ TEST_F(MergeTest, BadInputsAreNamed) {
 
 TEST_F(MergeTest, ADamagedInputChangesNothing) {
     const auto a = fill("a.db", 0, 100);
-    std::string bytes = read_text(a);
+    std::string bytes = read_file(a);
     for (std::size_t i = bytes.size() / 2; i < bytes.size(); ++i)
         bytes[i] = static_cast<char>(i * 13);
     folder.write("broken.db", bytes);

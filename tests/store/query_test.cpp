@@ -7,10 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/message_of.h"
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
 #include "store/store.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -101,7 +101,7 @@ TEST_F(QueryTest, ReadingInEveryFormIsAllowed) {
 }
 
 TEST_F(QueryTest, WhateverIsNotReadingIsRefused) {
-    const std::string before = read_text(db_path());
+    const std::string before = read_file(db_path());
     const auto other = folder.path() / "other.db";
     for (const std::string& sql : {std::string("DELETE FROM iteration"),
                                    std::string("UPDATE study SET name = 'x'"),
@@ -128,7 +128,7 @@ TEST_F(QueryTest, WhateverIsNotReadingIsRefused) {
     EXPECT_THAT(refused("SELECT 1; SELECT 2"), HasSubstr("more than one statement"));
     EXPECT_THAT(refused("SELECT 1; DELETE FROM iteration"), HasSubstr("only reading"));
     EXPECT_THAT(refused("DELETE FROM iteration"), HasSubstr("only reading"));
-    EXPECT_EQ(read_text(db_path()), before);
+    EXPECT_EQ(read_file(db_path()), before);
     EXPECT_FALSE(std::filesystem::exists(other));
 }
 

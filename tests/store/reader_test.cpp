@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "core/message_of.h"
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {

@@ -15,11 +15,11 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/message_of.h"
 #include "core/temp_folder.h"
 #include "store/database.h"
 #include "store/reader.h"
 #include "store/sample_record.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -144,10 +144,10 @@ TEST_F(StoreEnvironmentTest, DamagedFilesAreNamedWithAWayOut) {
         EXPECT_THAT(said, AllOf(HasSubstr(text.string()), HasSubstr("damaged"), HasSubstr(".recover")));
         expect_one_line(said);
     }
-    EXPECT_EQ(read_text(text), std::string(5000, 'x')) << "and left as they are";
+    EXPECT_EQ(read_file(text), std::string(5000, 'x')) << "and left as they are";
 
     fill(db_path(), 200);
-    std::string bytes = read_text(db_path());
+    std::string bytes = read_file(db_path());
     for (std::size_t at = 8192; at < bytes.size(); ++at)
         bytes[at] = static_cast<char>(at * 7);
     const auto broken = folder.write("broken.db", bytes);
@@ -158,20 +158,20 @@ TEST_F(StoreEnvironmentTest, DamagedFilesAreNamedWithAWayOut) {
 TEST_F(StoreEnvironmentTest, ANewerDatabaseIsLeftAlone) {
     fill(db_path());
     SQLite::Database(db_path().string(), SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 99");
-    const std::string before = read_text(db_path());
+    const std::string before = read_file(db_path());
     for (const std::string& said :
          {error_of_opening(db_path()), message_of<EnvironmentError>([&] { Reader reader(db_path()); })}) {
         EXPECT_THAT(said, AllOf(HasSubstr("newer attune"), HasSubstr("version 99"), HasSubstr("update attune")));
     }
-    EXPECT_EQ(read_text(db_path()), before);
+    EXPECT_EQ(read_file(db_path()), before);
 }
 
 TEST_F(StoreEnvironmentTest, AnotherProgramsDatabaseIsLeftAlone) {
     SQLite::Database(db_path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec("CREATE TABLE theirs (x)");
-    const std::string before = read_text(db_path());
+    const std::string before = read_file(db_path());
     EXPECT_THAT(error_of_opening(db_path()), AllOf(HasSubstr("another program"), HasSubstr("--db")));
     EXPECT_THAT(message_of<EnvironmentError>([&] { Reader reader(db_path()); }), HasSubstr("another program"));
-    EXPECT_EQ(read_text(db_path()), before);
+    EXPECT_EQ(read_file(db_path()), before);
 }
 
 TEST_F(StoreEnvironmentTest, AnOlderDatabaseMigratesWithItsRows) {
@@ -299,7 +299,7 @@ TEST_F(StoreEnvironmentTest, ATsvThatCannotBeWrittenCostsNoIteration) {
     expect_one_line(said);
     std::filesystem::remove_all(tsv);
     EXPECT_EQ(store.finish(sample_record(2), {}), 3);
-    const std::string text = read_text(tsv);
+    const std::string text = read_file(tsv);
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4) << "repaired with the next iteration";
 }
 

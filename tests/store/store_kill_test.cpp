@@ -14,7 +14,6 @@
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
 #include "store/store.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -77,7 +76,7 @@ TEST(StoreKillTest, EveryFinishedIterationSurvivesOnceAndInOrder) {
                                record.delta_ms ? fmt::format("{:+.6f}", *record.delta_ms) : "-", *record.family_ms[0],
                                *record.family_ms[1], *record.family_ms[2], record.params, record.description);
         }
-        ASSERT_EQ(read_text(store.tsv_path()), tsv);
+        ASSERT_EQ(read_file(store.tsv_path()), tsv);
         // An iteration is whole or absent, and it closed its intent.
         SQLite::Database check(db.string());
         EXPECT_EQ(check.execAndGet("PRAGMA integrity_check").getString(), "ok");

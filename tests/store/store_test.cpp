@@ -9,10 +9,9 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include "core/error.h"
-
+#include "core/message_of.h"
 #include "core/temp_folder.h"
 #include "store/sample_record.h"
-#include "store/test_support.h"
 
 namespace attune {
 namespace {
@@ -193,7 +192,7 @@ TEST_F(StoreTest, TsvIsTheContractsTable) {
     crash.description = "";
     store->finish(crash, {});
     EXPECT_EQ(store->tsv_path(), folder.path() / "results" / "flagship" / "iters.tsv");
-    EXPECT_EQ(read_text(store->tsv_path()),
+    EXPECT_EQ(read_file(store->tsv_path()),
               "iter\tgeomean_ms\tdelta_ms\twindow_ms\tglobal_ms\tretrieval_ms\tstatus\tparams\tdescription\n"
               "1\t0.046812\t-\t0.023406\t0.046812\t0.093624\tkeep\ttile_n=32,stages=1,exp=native\t"
               "stages 0 to 1: more loads in flight\n"
@@ -208,7 +207,7 @@ TEST_F(StoreTest, ValuesThatAreNoNumbersAreDashes) {
     record.geomean_ms = std::numeric_limits<double>::quiet_NaN();
     record.delta_ms = std::numeric_limits<double>::infinity();
     store->finish(record, {});
-    EXPECT_THAT(read_text(store->tsv_path()), HasSubstr("\n1\t-\t-\t"));
+    EXPECT_THAT(read_file(store->tsv_path()), HasSubstr("\n1\t-\t-\t"));
 }
 
 TEST_F(StoreTest, TsvIsRebuiltByteForByteWhateverHappenedToIt) {
@@ -216,7 +215,7 @@ TEST_F(StoreTest, TsvIsRebuiltByteForByteWhateverHappenedToIt) {
     const auto path = store->tsv_path();
     for (int i = 0; i < 20; ++i)
         store->finish(sample_record(i), sample_sources(i));
-    const std::string whole = read_text(path);
+    const std::string whole = read_file(path);
     store.reset();
     const auto damage = [&](const std::string& text) { std::ofstream(path, std::ios::binary) << text; };
     std::string flipped = whole;
@@ -225,11 +224,11 @@ TEST_F(StoreTest, TsvIsRebuiltByteForByteWhateverHappenedToIt) {
          {whole.substr(0, whole.size() - 7), whole + "21\ttorn", std::string(), flipped, whole + whole}) {
         damage(damaged);
         open();
-        EXPECT_EQ(read_text(path), whole);
+        EXPECT_EQ(read_file(path), whole);
     }
     std::filesystem::remove(path);
     open();
-    EXPECT_EQ(read_text(path), whole);
+    EXPECT_EQ(read_file(path), whole);
 }
 
 TEST_F(StoreTest, TsvTouchedWhileTheStudyIsOpenIsRepairedByTheNextIteration) {
@@ -238,14 +237,14 @@ TEST_F(StoreTest, TsvTouchedWhileTheStudyIsOpenIsRepairedByTheNextIteration) {
     store->finish(sample_record(0), {});
     std::ofstream(path, std::ios::app) << "2\ttorn";
     store->finish(sample_record(1), {});
-    const std::string repaired = read_text(path);
+    const std::string repaired = read_file(path);
     EXPECT_EQ(std::count(repaired.begin(), repaired.end(), '\n'), 3);
     EXPECT_THAT(repaired, Not(HasSubstr("torn")));
     std::filesystem::remove(path);
     store->finish(sample_record(2), {});
     std::filesystem::copy_file(path, folder.path() / "copy");
     store->sync_tsv();
-    EXPECT_EQ(read_text(path), read_text(folder.path() / "copy"));
+    EXPECT_EQ(read_file(path), read_file(folder.path() / "copy"));
 }
 
 TEST_F(StoreTest, TsvIsNotRewrittenWhenItIsRight) {
@@ -256,7 +255,7 @@ TEST_F(StoreTest, TsvIsNotRewrittenWhenItIsRight) {
     std::filesystem::create_hard_link(store->tsv_path(), folder.path() / "link");
     store->sync_tsv();
     store->finish(sample_record(2), {});
-    EXPECT_EQ(read_text(folder.path() / "link"), read_text(store->tsv_path()));
+    EXPECT_EQ(read_file(folder.path() / "link"), read_file(store->tsv_path()));
 }
 
 TEST_F(StoreTest, RefusesAStudyThatTunesSomethingElse) {

@@ -1,17 +1,9 @@
-// Small helpers of the record's tests.
+// What an error says.
 #pragma once
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 namespace attune {
-
-inline std::string read_text(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// The message of the `Error` that `work` throws.
 template <class Error, class Work>

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/outcome.h"
 #include "core/sha256.h"
 
 namespace attune {
@@ -29,8 +30,6 @@ constexpr std::string_view kHashFile = "sha256";
 constexpr auto kStaleAge = std::chrono::hours(6);
 /// Scratch begins its life under such a name, so that nobody takes it for a dead process's before it is locked.
 constexpr char kUnlockedMark = '.';
-/// Of what fails because somebody cleans the cache at that moment.
-constexpr int kAttempts = 5;
 
 [[noreturn]] void fail(const fs::path& path, std::string_view action, int error) {
     throw EnvironmentError(fmt::format("cache: cannot {} {}: {}; free space or set ATTUNE_CACHE to another folder",
@@ -146,7 +145,7 @@ std::vector<Entry> list_entries(const fs::path& root) {
 
 TemporaryDirectory TemporaryDirectory::make(const fs::path& parent) {
     for (int attempt = 1;; ++attempt) {
-        const auto try_again = [&] { return errno == ENOENT && attempt < kAttempts; };
+        const auto try_again = [&] { return errno == ENOENT && attempt < kCacheAttempts; };
         make_directories(parent);
         std::string unlocked = (parent / (kUnlockedMark + std::string("XXXXXX"))).string();
         if (mkdtemp(unlocked.data()) == nullptr) {
@@ -232,15 +231,10 @@ void ArtifactCache::trim(std::uintmax_t limit_bytes) const {
 
 CachedArtifact ArtifactCache::publish(std::string_view key, std::span<const std::byte> bytes,
                                       std::string_view meta) const {
-    for (int attempt = 1;; ++attempt) {
-        const TemporaryDirectory staging = scratch();
-        try {
-            return publish_through(staging.path() / "entry", key, bytes, meta);
-        } catch (const EnvironmentError&) {
-            // Somebody may have cleaned the cache just now.
-            if (attempt == kAttempts || fs::exists(staging.path())) throw;
-        }
-    }
+    const auto write = [&](const fs::path& staging) -> Result<CachedArtifact> {
+        return publish_through(staging / "entry", key, bytes, meta);
+    };
+    return undisturbed(write).value();
 }
 
 CachedArtifact ArtifactCache::publish_through(const fs::path& staged, std::string_view key,

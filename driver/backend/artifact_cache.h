@@ -15,8 +15,10 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace attune {
@@ -49,6 +51,9 @@ struct CachedArtifact {
 /// What a cache may hold when a study starts: tens of thousands of variants.
 inline constexpr std::uintmax_t kCacheLimitBytes = std::uintmax_t{2} << 30U;
 
+/// Of what fails because somebody cleans the cache at that moment.
+inline constexpr int kCacheAttempts = 5;
+
 class ArtifactCache {
   public:
     /// Uses `root`, made when missing. EnvironmentError when it cannot be made or written.
@@ -69,8 +74,13 @@ class ArtifactCache {
 
     [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
-    /// A private directory on the cache's file system, for a compiler's inputs and outputs.
+    /// A private directory on the cache's file system.
     [[nodiscard]] TemporaryDirectory scratch() const;
+
+    /// The Result of `work` in such a directory, whose path it is given. Where somebody cleans the cache meanwhile,
+    /// that it failed or threw says nothing of what it was to make, and it is done again in another.
+    template <class Work>
+    [[nodiscard]] std::invoke_result_t<Work, const std::filesystem::path&> undisturbed(Work work) const;
 
   private:
     [[nodiscard]] std::filesystem::path entry_path(std::string_view key) const;
@@ -80,5 +90,19 @@ class ArtifactCache {
 
     std::filesystem::path root_;
 };
+
+template <class Work>
+std::invoke_result_t<Work, const std::filesystem::path&> ArtifactCache::undisturbed(Work work) const {
+    for (int attempt = 1;; ++attempt) {
+        const TemporaryDirectory folder = scratch();
+        const auto was_disturbed = [&] { return attempt < kCacheAttempts && !std::filesystem::exists(folder.path()); };
+        try {
+            auto made = work(folder.path());
+            if (made.ok() || !was_disturbed()) return made;
+        } catch (const std::runtime_error&) {
+            if (!was_disturbed()) throw;
+        }
+    }
+}
 
 }  // namespace attune

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/outcome.h"
 #include "core/sha256.h"
 #include "core/temp_folder.h"
 
@@ -117,6 +118,27 @@ TEST_F(ArtifactCacheTest, LeftoversOfKilledProcessesAreSwept) {
     const ArtifactCache reopened(cache_.root());
     EXPECT_FALSE(fs::exists(old));
     EXPECT_TRUE(fs::exists(in_use.path()));
+}
+
+TEST_F(ArtifactCacheTest, WorkIsDoneAgainOnlyWhereTheCacheWasCleanedMeanwhile) {
+    for (const bool throws : {false, true}) {
+        for (const int cleaned : {0, 2, 100}) {
+            SCOPED_TRACE(testing::Message() << "cleaned " << cleaned << " times, throws: " << throws);
+            int calls = 0;
+            const auto work = [&](const fs::path& folder) -> Result<int> {
+                EXPECT_TRUE(fs::is_empty(folder));
+                if (++calls <= cleaned) fs::remove_all(cache_.root());
+                if (throws) throw EnvironmentError("no good");
+                return Failure{Outcome::compile_error, "no good"};
+            };
+            if (throws) {
+                EXPECT_THROW((void)cache_.undisturbed(work), EnvironmentError);
+            } else {
+                EXPECT_FALSE(cache_.undisturbed(work).ok());
+            }
+            EXPECT_EQ(calls, std::min(cleaned + 1, kCacheAttempts));
+        }
+    }
 }
 
 TEST_F(ArtifactCacheTest, AnUnusableRootIsAnEnvironmentError) {

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <functional>
 
 #include "backend/artifact_record.h"
 #include "backend/cpu/command.h"
@@ -22,7 +21,6 @@ namespace fs = std::filesystem;
 /// Changes when entries written by an older attune no longer mean the same.
 constexpr std::string_view kCacheFormat = "shared object 1";
 constexpr const char* kOutputFile = "variant.so";
-constexpr int kAttempts = 5;
 
 void write_sources(const std::vector<SourceFile>& sources, const fs::path& folder) {
     for (const SourceFile& source : sources) {
@@ -39,27 +37,11 @@ void write_sources(const std::vector<SourceFile>& sources, const fs::path& folde
     }
 }
 
-/// What `work` makes in a folder of its own in the cache. Where somebody cleans the cache meanwhile, what came of it
-/// says nothing about the source or the compiler, and it is done again.
-template <class T>
-Result<T> undisturbed(const ArtifactCache& cache, const std::function<Result<T>(const fs::path&)>& work) {
-    for (int attempt = 1;; ++attempt) {
-        const TemporaryDirectory scratch = cache.scratch();
-        const auto was_disturbed = [&] { return attempt < kAttempts && !fs::exists(scratch.path()); };
-        try {
-            Result<T> made = work(scratch.path());
-            if (made.ok() || !was_disturbed()) return made;
-        } catch (const std::runtime_error&) {
-            if (!was_disturbed()) throw;
-        }
-    }
-}
-
 cpu::SystemCompiler find_compiler(const ArtifactCache& cache, const std::string& preferred) {
-    using Found = Result<cpu::SystemCompiler>;
-    return undisturbed<cpu::SystemCompiler>(
-               cache, [&](const fs::path& scratch) -> Found { return cpu::find_system_compiler(preferred, scratch); })
-        .value();
+    const auto find = [&](const fs::path& scratch) -> Result<cpu::SystemCompiler> {
+        return cpu::find_system_compiler(preferred, scratch);
+    };
+    return cache.undisturbed(find).value();
 }
 
 }  // namespace
@@ -94,7 +76,7 @@ Result<Artifact> CpuCompiler::compile(const CompileJob& job) {
         artifact.from_cache = true;
         return artifact;
     }
-    return undisturbed<Artifact>(cache_, [&](const fs::path& scratch) { return build(job, key, artifact, scratch); });
+    return cache_.undisturbed([&](const fs::path& scratch) { return build(job, key, artifact, scratch); });
 }
 
 Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& key, Artifact artifact,

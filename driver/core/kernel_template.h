@@ -12,6 +12,8 @@
 
 namespace attune {
 
+class TemplateRules;
+
 /// A checked template. `load_template` (config/template.h) makes one from a folder. Its answers depend on its arguments
 /// alone, but evaluating expressions uses scratch memory inside: one thread at a time.
 class KernelTemplate {
@@ -27,14 +29,16 @@ class KernelTemplate {
     KernelTemplate(KernelTemplate&&) noexcept;
     KernelTemplate& operator=(KernelTemplate&&) noexcept;
 
-    [[nodiscard]] const std::string& name() const;
-    [[nodiscard]] DeviceKind device() const;
-    [[nodiscard]] const std::string& main_source() const;  ///< name of the file to compile
-    [[nodiscard]] const TemplateSpec& spec() const;        ///< as written: its expressions are text
-    [[nodiscard]] const std::vector<Parameter>& parameters() const;
+    [[nodiscard]] const std::string& name() const { return spec_.name; }
+    [[nodiscard]] DeviceKind device() const { return spec_.device; }
+    [[nodiscard]] const std::string& main_source() const { return spec_.source; }  ///< name of the file to compile
+    /// As written: its expressions are text, and its parameters hold every value, whatever the restriction.
+    [[nodiscard]] const TemplateSpec& spec() const { return spec_; }
+    [[nodiscard]] const std::vector<Parameter>& parameters() const;  ///< with the values that are tried
     /// Whether the template runs on `target` at all; otherwise the reason, for one line of an error.
     [[nodiscard]] std::string unsupported_reason(const TargetFacts& target) const;
-    /// The facts to judge a space by when no device is known yet: the newest architecture the template admits.
+    /// The facts to judge a space by when no device is known yet: those of sm_90a, or of the architecture nearest to it
+    /// that the template admits.
     [[nodiscard]] TargetFacts usual_target() const;
 
     /// Legality of a candidate (in this template's own parameter order) on `target`: derived values are integers,
@@ -50,16 +54,17 @@ class KernelTemplate {
     /// Every file the compiler may include: the template's own, attune/attn_args.h and attune_tune.h.
     [[nodiscard]] std::vector<SourceFile> source_bundle(const Candidate& candidate) const;
     /// The template's own files, template.json included, for the record (`restore` brings them back).
-    [[nodiscard]] const std::vector<SourceFile>& files() const;
+    [[nodiscard]] const std::vector<SourceFile>& files() const { return spec_.files; }
     [[nodiscard]] std::vector<std::string> entries() const;  ///< kernel entry names, all of them
 
     /// Launches of a candidate on a shape. InputError when an expression's value is not what its place needs.
     [[nodiscard]] LaunchPlan plan(const Candidate& candidate, const CallShape& shape, const TargetFacts& target) const;
 
   private:
-    struct Impl;
-    explicit KernelTemplate(std::unique_ptr<Impl> impl);
-    std::unique_ptr<Impl> impl_;
+    KernelTemplate(TemplateSpec spec, std::vector<Parameter> parameters);
+
+    TemplateSpec spec_;
+    std::unique_ptr<TemplateRules> rules_;
 };
 
 }  // namespace attune

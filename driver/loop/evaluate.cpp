@@ -197,6 +197,9 @@ Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& ev
 
 Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation& evaluation) {
     const Incumbent& incumbent = *experiment.incumbent;
+    // Until both are back in their places: whatever ends this early, a missing artifact included, the incumbent is
+    // loaded anew before anything is compared with it.
+    adopted_iter_ = 0;
     bool changed = false;
     const auto change_places = [&]() -> Result<bool> {
         changed = !changed;
@@ -205,7 +208,7 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
     };
     const auto ended = alternate(
         suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); }, change_places);
-    if (changed && !change_places().ok()) adopted_iter_ = 0;  // whatever is in its place now: it is loaded anew
+    if (!changed || change_places().ok()) adopted_iter_ = incumbent.iter;
     if (!ended.ok()) return ended.failure();
     const PairedVerdict& verdict = ended.value().verdict;
     evaluation.pair =

@@ -99,6 +99,23 @@ TEST_F(EvaluateTest, WhereAVariantLiesInMemoryDecidesNothing) {
     EXPECT_NEAR(evaluation.pair->ratio, 0.98, 0.004);
 }
 
+TEST_F(EvaluateTest, TheIncumbentIsBackInItsPlaceWhateverEndedAnAlternation) {
+    ASSERT_EQ(evaluate(4, 5).status, Status::keep);
+    // Loads of the challenger: to be checked, with the places changed, and to be put back.
+    for (int failing_load = 2; failing_load <= 3; ++failing_load) {
+        SCOPED_TRACE(failing_load);
+        int loads = 0;
+        behaviour_.launch = [&](const Knobs& knobs) -> std::optional<Failure> {
+            if (knobs.at("a") == 3 && ++loads == failing_load) throw ArtifactMissing("3");
+            return std::nullopt;
+        };
+        EXPECT_THROW((void)evaluate(3, 5), ArtifactMissing);
+        const Evaluation evaluation = evaluate(4, 5);
+        ASSERT_TRUE(evaluation.pair);
+        EXPECT_NEAR(evaluation.pair->ratio, 0.8, 1e-6);
+    }
+}
+
 TEST_F(EvaluateTest, RoundsKeepToTheBudgetAndToTheLooksTheVerdictAllowsFor) {
     struct Budget {
         int min_pairs, max_pairs, taken;

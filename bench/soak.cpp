@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "config/template.h"
+#include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
 #include "loop/fakes.h"
@@ -90,16 +91,8 @@ Study soak_study() {
     Study study;
     study.name = "soak";
     study.template_name = "soak";
-    study.suite.name = "three";
+    study.suite = one_case_a_family("three", {.case_id = {}, .t_max = 256, .window_blocks = 1});
     study.measure.min_samples = 50;
-    for (const Family family : kFamilies) {
-        CaseSpec spec;
-        spec.case_id = std::string(to_string(family));
-        spec.family = family;
-        spec.t_max = 256;
-        spec.window_blocks = 1;
-        study.suite.cases.push_back(spec);
-    }
     return study;
 }
 

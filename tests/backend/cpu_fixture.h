@@ -9,6 +9,7 @@
 #include "backend/cpu/cpu_compiler.h"
 #include "backend/cpu/cpu_device.h"
 #include "config/template.h"
+#include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 
 namespace attune {
@@ -17,21 +18,14 @@ inline constexpr const char* kNaiveTemplate = ATTUNE_SOURCE_DIR "/tests/backend/
 
 /// A suite small enough for many checks: all families, a seq_len inside a block, several heads.
 inline Suite tiny_suite() {
-    Suite suite{"tiny", {}};
-    for (const Family family : kFamilies) {
-        CaseSpec spec;
-        spec.case_id = to_string(family);
-        spec.family = family;
-        spec.batch_size = 2;
-        spec.num_heads = 2;
-        spec.t_max = 384;
-        spec.window_blocks = 1;
-        spec.global_blocks = 1;
-        spec.retrieval_blocks = 1;
-        spec.seed = 7;
-        suite.cases.push_back(spec);
-    }
-    return suite;
+    return one_case_a_family("tiny", {.case_id = {},
+                                      .batch_size = 2,
+                                      .num_heads = 2,
+                                      .t_max = 384,
+                                      .window_blocks = 1,
+                                      .global_blocks = 1,
+                                      .retrieval_blocks = 1,
+                                      .seed = 7});
 }
 
 class CpuBackend : public testing::Test {

@@ -10,6 +10,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "config/template.h"
 #include "core/error.h"
+#include "core/one_case_a_family.h"
 #include "core/space.h"
 #include "core/temp_folder.h"
 
@@ -26,22 +27,15 @@ const fs::path kNaive = ATTUNE_SOURCE_DIR "/tests/backend/data/naive_cuda";
 
 /// All families, a seq_len inside a block, several heads.
 Suite tiny_suite() {
-    Suite suite{"tiny", {}};
-    for (const Family family : kFamilies) {
-        CaseSpec spec;
-        spec.case_id = to_string(family);
-        spec.family = family;
-        spec.batch_size = 2;
-        spec.num_heads = 2;
-        spec.t_max = 384;
-        spec.window_blocks = 1;
-        spec.global_blocks = family == Family::sliding_window_global ? 1 : 0;
-        spec.retrieval_blocks = family == Family::sliding_window_retrieval ? 1 : 0;
-        spec.seq_len_min_ratio = 0.5;
-        spec.seed = 7;
-        suite.cases.push_back(spec);
-    }
-    return suite;
+    return one_case_a_family("tiny", {.case_id = {},
+                                      .batch_size = 2,
+                                      .num_heads = 2,
+                                      .t_max = 384,
+                                      .window_blocks = 1,
+                                      .global_blocks = 1,
+                                      .retrieval_blocks = 1,
+                                      .seq_len_min_ratio = 0.5,
+                                      .seed = 7});
 }
 
 class CudaDeviceTest : public testing::Test {

@@ -13,6 +13,7 @@
 
 #include "config/template.h"
 #include "core/error.h"
+#include "core/one_case_a_family.h"
 #include "core/shell.h"
 #include "export/geometry.h"
 #include "store/sample_record.h"
@@ -28,20 +29,13 @@ constexpr const char* kCpuTemplate = ATTUNE_SOURCE_DIR "/kernel_templates/cpu_bl
 constexpr const char* kCudaTemplate = ATTUNE_SOURCE_DIR "/kernel_templates/sm90_ws";
 
 Suite tiny_suite() {
-    Suite suite{"tiny", {}};
-    for (const Family family : kFamilies) {
-        CaseSpec spec;
-        spec.case_id = to_string(family);
-        spec.family = family;
-        spec.num_heads = 2;
-        spec.t_max = 384;
-        spec.window_blocks = 1;
-        spec.global_blocks = 1;
-        spec.retrieval_blocks = 1;
-        spec.seed = 7;
-        suite.cases.push_back(spec);
-    }
-    return suite;
+    return one_case_a_family("tiny", {.case_id = {},
+                                      .num_heads = 2,
+                                      .t_max = 384,
+                                      .window_blocks = 1,
+                                      .global_blocks = 1,
+                                      .retrieval_blocks = 1,
+                                      .seed = 7});
 }
 
 /// A record of `kernel_template` with these parameters, as the loop would leave it.
@@ -86,12 +80,8 @@ class CpuPackage : public testing::Test {
   protected:
     CpuPackage() {
         const KernelTemplate kernel_template = load_template(kCpuTemplate);
-        Study study;
-        study.name = "tiny-cpu";
-        study.template_name = kernel_template.name();
-        study.suite = tiny_suite();
         Store store(database());
-        store.open_study(study, kernel_template);
+        open_study(store, kernel_template);
         const auto add = [&](const std::string& params, Status status, double score, FamilyTimes families) {
             IterationRecord record = record_of(kernel_template, params, status, score);
             record.family_ms = families;
@@ -101,6 +91,13 @@ class CpuPackage : public testing::Test {
         add("tile_m=64", Status::keep, 3.0, {3.0, 3.0, 3.0});
         add("tile_m=32,pack=head", Status::keep, 2.0, {2.0, 2.0, 2.0});
         add("tile_m=16,v_layout=direct", Status::discard, 2.5, {1.0, 4.0, 4.0});
+    }
+    static void open_study(Store& store, const KernelTemplate& kernel_template) {
+        Study study;
+        study.name = "tiny-cpu";
+        study.template_name = kernel_template.name();
+        study.suite = tiny_suite();
+        store.open_study(study, kernel_template);
     }
     [[nodiscard]] std::filesystem::path database() const { return folder_.path() / "attune.db"; }
     [[nodiscard]] std::filesystem::path to() const { return folder_.path() / "package"; }
@@ -180,13 +177,9 @@ TEST_F(CpuPackage, ReplacesOnlyAPackageAndOnlyWhenTold) {
 
 TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
     const KernelTemplate kernel_template = load_template(kCpuTemplate);
-    Study study;
-    study.name = "tiny-cpu";
-    study.template_name = kernel_template.name();
-    study.suite = tiny_suite();
     {
         Store store(database());
-        store.open_study(study, kernel_template);
+        open_study(store, kernel_template);
         std::vector<SourceFile> sources = sources_of(kernel_template, "tile_m=128");
         for (SourceFile& file : sources) {
             const std::string factor = "1.44269504088896341f";

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "config/template.h"
+#include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
 #include "loop/evaluate.h"
@@ -49,15 +50,7 @@ class LoopFaultsTest : public ::testing::Test {
     LoopFaultsTest() : toy_(load_template(ATTUNE_SOURCE_DIR "/tests/loop/data/toy")) {
         study_.name = "toy";
         study_.template_name = "toy";
-        study_.suite.name = "three";
-        for (const Family family : kFamilies) {
-            CaseSpec spec;
-            spec.case_id = std::string(to_string(family));
-            spec.family = family;
-            spec.t_max = 256;
-            spec.window_blocks = 1;
-            study_.suite.cases.push_back(spec);
-        }
+        study_.suite = one_case_a_family("three", {.case_id = {}, .t_max = 256, .window_blocks = 1});
     }
 
     LoopEnd run(const std::filesystem::path& database, const std::string& strategy = "exhaustive") {

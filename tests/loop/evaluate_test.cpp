@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "core/one_case_a_family.h"
 #include "loop/alternation.h"
 #include "loop/fakes.h"
 
@@ -12,18 +13,6 @@ using testing::Behaviour;
 using testing::FakeDevice;
 using ::testing::HasSubstr;
 using testing::Knobs;
-
-Suite three_cases() {
-    Suite suite{"three", {}};
-    for (const Family family : kFamilies) {
-        CaseSpec spec;
-        spec.case_id = std::string(to_string(family));
-        spec.family = family;
-        spec.t_max = 128;
-        suite.cases.push_back(spec);
-    }
-    return suite;
-}
 
 Variant variant(int a) {
     Variant variant;
@@ -45,7 +34,7 @@ class EvaluateTest : public ::testing::Test {
         return evaluator_->evaluate(experiment);
     }
 
-    Suite suite_ = three_cases();
+    Suite suite_ = one_case_a_family("three", {.case_id = {}, .t_max = 128});
     MeasureSettings settings_;
     Behaviour behaviour_{.latency_ms = [](const Knobs& knobs) { return static_cast<double>(knobs.at("a")); }};
     std::unique_ptr<FakeDevice> device_;

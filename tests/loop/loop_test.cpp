@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "config/template.h"
+#include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
 #include "loop/fakes.h"
@@ -43,16 +44,7 @@ class LoopTest : public ::testing::Test {
     LoopTest() : toy_(load_template(ATTUNE_SOURCE_DIR "/tests/loop/data/toy")), space_(toy_.space(target_facts_)) {
         study_.name = "toy";
         study_.template_name = "toy";
-        study_.suite.name = "three";
-        for (const Family family : kFamilies) {
-            CaseSpec spec;
-            spec.case_id = std::string(to_string(family));
-            spec.family = family;
-            spec.t_max = 256;
-            spec.window_blocks = 1;
-            spec.seed = 7;
-            study_.suite.cases.push_back(spec);
-        }
+        study_.suite = one_case_a_family("three", {.case_id = {}, .t_max = 256, .window_blocks = 1, .seed = 7});
     }
 
     LoopEnd run(const LoopLimits& limits, const std::string& strategy = "exhaustive", std::size_t devices = 1) {

@@ -17,6 +17,7 @@
 #include "config/json_reader.h"
 #include "config/kernel_tuner_cache.h"
 #include "core/error.h"
+#include "loop/experiments.h"
 #include "search/recorded_space.h"
 #include "store/reader.h"
 
@@ -50,30 +51,13 @@ Quartiles quartiles(std::vector<double> values) {
     return {at(0.25), at(0.5), at(0.75)};
 }
 
-RecordedRow recorded_row(const IterationRow& row) {
-    RecordedRow recorded;
-    for (std::string_view rest = row.params; !rest.empty();) {
-        const std::string_view item = rest.substr(0, rest.find(','));
-        rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-        const std::size_t equals = item.find('=');
-        recorded.params.emplace_back(item.substr(0, equals), item.substr(std::min(item.size(), equals + 1)));
-    }
-    recorded.trial.status = row.status;
-    recorded.trial.outcome = row.outcome;
-    recorded.trial.score_ms = row.geomean_ms;
-    recorded.trial.bound_ms = row.bound_ms;
-    recorded.trial.cost_s = row.cost_s;
-    recorded.trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
-    return recorded;
-}
-
 /// Times of different devices or of different editions of a kernel are no one space: the largest group is replayed.
 RecordedSpace recorded_study(const Reader& reader, const std::string& name, const CliContext& context) {
     std::map<std::pair<std::string, std::string>, std::vector<RecordedRow>> groups;
     std::size_t total = 0;
     reader.each_iteration(name, [&](const IterationRow& row) {
         if (row.params.empty()) return;
-        groups[{row.device_uuid, row.template_hash}].push_back(recorded_row(row));
+        groups[{row.device_uuid, row.template_hash}].push_back({split_params(row.params), result_of(row)});
         ++total;
     });
     if (groups.empty()) throw InputError(fmt::format("study {} has no iterations yet; run `attune tune` first", name));

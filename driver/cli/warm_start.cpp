@@ -3,21 +3,9 @@
 #include <map>
 #include <optional>
 
-#include "core/error.h"
+#include "loop/experiments.h"
 
 namespace attune {
-namespace {
-
-/// Another edition of the template may have had other parameters, another study other values.
-std::optional<Candidate> candidate_of(const Space& space, const std::string& params) {
-    try {
-        return space.parse(params, space.defaults());
-    } catch (const InputError&) {
-        return std::nullopt;
-    }
-}
-
-}  // namespace
 
 std::size_t EarlierStudies::add(const std::filesystem::path& database, const std::string& except) {
     const Reader reader(database);
@@ -33,20 +21,12 @@ std::size_t EarlierStudies::add_study(const Reader& reader, const std::string& s
     const std::size_t before = trials_.size();
     reader.each_iteration(study, [&](const IterationRow& row) {
         if (!row.geomean_ms && !row.bound_ms) return;
-        const std::optional<Candidate> candidate = candidate_of(space_, row.params);
-        if (!candidate) return;
+        std::optional<Trial> trial = trial_of(row, space_);
+        if (!trial) return;
         const auto [origin, is_new] = origins.try_emplace({row.device_uuid, row.template_hash}, origins_ + 1);
         if (is_new) ++origins_;
-        Trial trial;
-        trial.candidate = *candidate;
-        trial.status = row.status;
-        trial.outcome = row.outcome;
-        trial.score_ms = row.geomean_ms;
-        trial.bound_ms = row.bound_ms;
-        trial.cost_s = row.cost_s;
-        trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
-        trial.origin = origin->second;
-        trials_.push_back(std::move(trial));
+        trial->origin = origin->second;
+        trials_.push_back(*std::move(trial));
     });
     return trials_.size() > before ? 1 : 0;
 }

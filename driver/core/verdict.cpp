@@ -78,6 +78,12 @@ std::optional<double> score_ms(const FamilyTimes& family_ms) {
     return std::exp(logs / static_cast<double>(family_ms.size()));
 }
 
+void keep_best(FamilyTimes& best, const FamilyTimes& family_ms) {
+    for (std::size_t i = 0; i < best.size(); ++i) {
+        if (family_ms[i] && (!best[i] || *family_ms[i] < *best[i])) best[i] = family_ms[i];
+    }
+}
+
 double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_family_ms) {
     FamilyTimes hopeful = family_ms;
     for (std::size_t i = 0; i < hopeful.size(); ++i) {

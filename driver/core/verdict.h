@@ -16,6 +16,9 @@ namespace attune {
 /// Geometric mean of the three family medians; nothing while one is missing.
 [[nodiscard]] std::optional<double> score_ms(const FamilyTimes& family_ms);
 
+/// Lowers each time in `best` to the one in `family_ms` where that is lower, or the only one.
+void keep_best(FamilyTimes& best, const FamilyTimes& family_ms);
+
 /// The score a variant would reach if each family not timed yet took the best time known for it; 0 when a family has
 /// neither.
 [[nodiscard]] double score_bound_ms(const FamilyTimes& family_ms, const FamilyTimes& best_family_ms);

@@ -126,15 +126,8 @@ Evaluator::Failed Evaluator::time_families(Evaluation& evaluation) {
         }
     }
     evaluation.geomean_ms = score_ms(evaluation.family_ms);
-    remember_best(evaluation.family_ms);
+    keep_best(best_family_ms_, evaluation.family_ms);
     return std::nullopt;
-}
-
-void Evaluator::remember_best(const FamilyTimes& family_ms) {
-    for (std::size_t family = 0; family < kFamilies.size(); ++family) {
-        auto& best = best_family_ms_[family];
-        if (!best || *family_ms[family] < *best) best = family_ms[family];
-    }
 }
 
 // Samples in rounds until the median is known well enough.
@@ -251,7 +244,7 @@ Evaluator::Failed Evaluator::load_and_time(const Incumbent& incumbent) {
     incumbent_family_ms_ = family_medians(cases);
     if (incumbent.iter != adopted_iter_) noise_floor_.restart();
     noise_floor_.add(*score_ms(incumbent_family_ms_));
-    remember_best(incumbent_family_ms_);
+    keep_best(best_family_ms_, incumbent_family_ms_);
     return std::nullopt;
 }
 

@@ -61,7 +61,6 @@ class Evaluator {
     [[nodiscard]] Failed measure(const Experiment& experiment, Evaluation& evaluation);
     [[nodiscard]] Failed check_cases(Draw draw, Evaluation& evaluation);
     [[nodiscard]] Failed time_families(Evaluation& evaluation);
-    void remember_best(const FamilyTimes& family_ms);
     [[nodiscard]] Failed time_case(Slot slot, std::size_t index, CaseRecord& record);
     [[nodiscard]] Result<Samples> sample(Slot slot, std::size_t index, const SampleRequest& request);
     [[nodiscard]] Failed check_stresses(Evaluation& evaluation);

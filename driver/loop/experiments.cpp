@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/resource_totals.h"
 #include "core/sha256.h"
+#include "core/verdict.h"
 
 namespace attune {
 namespace {
@@ -21,19 +23,32 @@ std::string with_note(const std::string& description, const std::string& note) {
 }
 
 StaticFeatures features_of(const Artifact& artifact) {
-    StaticFeatures features;
-    features.performance_warning = artifact.performance_warning ? 1 : 0;
-    for (const KernelResources& kernel : artifact.kernels) {
-        features.registers = std::max(features.registers, kernel.registers);
-        features.shared_bytes = std::max(features.shared_bytes, kernel.shared_bytes);
-        if (kernel.spill_store_bytes >= 0) {
-            features.spill_bytes = std::max(features.spill_bytes, 0) + kernel.spill_store_bytes + kernel.spill_load_bytes;
-        }
-    }
-    return features;
+    const ResourceTotals totals = totals_of(artifact);
+    return {totals.registers, totals.shared_bytes, totals.spill_bytes, artifact.performance_warning ? 1 : 0};
 }
 
 }  // namespace
+
+Trial result_of(const IterationRow& row) {
+    Trial trial;
+    trial.status = row.status;
+    trial.outcome = row.outcome;
+    trial.score_ms = row.geomean_ms;
+    trial.bound_ms = row.bound_ms;
+    trial.cost_s = row.cost_s;
+    trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
+    return trial;
+}
+
+std::optional<Trial> trial_of(const IterationRow& row, const Space& space) {
+    Trial trial = result_of(row);
+    try {
+        trial.candidate = space.parse(row.params, space.defaults());
+    } catch (const InputError&) {
+        return std::nullopt;
+    }
+    return trial;
+}
 
 Experiments::Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space,
                          std::string study_file)
@@ -123,20 +138,7 @@ IterationRecord Experiments::measured(const Proposal& proposal, const Artifact& 
 }
 
 std::optional<Trial> Experiments::trial(const IterationRow& row) const {
-    if (row.template_hash != template_hash_) return std::nullopt;
-    Trial trial;
-    try {
-        trial.candidate = candidate(row.params);
-    } catch (const InputError&) {
-        return std::nullopt;
-    }
-    trial.status = row.status;
-    trial.outcome = row.outcome;
-    trial.score_ms = row.geomean_ms;
-    trial.bound_ms = row.bound_ms;
-    trial.cost_s = row.cost_s;
-    trial.features = {row.registers, row.shared_bytes, row.spill_bytes, row.performance_warning ? 1 : 0};
-    return trial;
+    return row.template_hash == template_hash_ ? trial_of(row, space_) : std::nullopt;
 }
 
 Trial Experiments::trial(const Candidate& candidate, const IterationRecord& record) const {
@@ -154,11 +156,7 @@ Trial Experiments::trial(const Candidate& candidate, const IterationRecord& reco
 FamilyTimes Experiments::best_family_times(const std::vector<IterationRow>& rows, const std::string& device_uuid) {
     FamilyTimes best;
     for (const IterationRow& row : rows) {
-        if (row.device_uuid != device_uuid) continue;
-        for (std::size_t family = 0; family < best.size(); ++family) {
-            const auto& time = row.family_ms[family];
-            if (time && (!best[family] || *time < *best[family])) best[family] = time;
-        }
+        if (row.device_uuid == device_uuid) keep_best(best, row.family_ms);
     }
     return best;
 }

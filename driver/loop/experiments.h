@@ -15,6 +15,12 @@
 
 namespace attune {
 
+/// What a strategy is told of a recorded row, but for the candidate.
+[[nodiscard]] Trial result_of(const IterationRow& row);
+/// The same with the candidate. Nothing when `space` does not know its parameters: another edition of the
+/// template may have had others, another study other values.
+[[nodiscard]] std::optional<Trial> trial_of(const IterationRow& row, const Space& space);
+
 class Experiments {
   public:
     /// All references must outlive it. `study_file` is how a person names the study on the command line.

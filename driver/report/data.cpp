@@ -9,6 +9,7 @@
 
 #include "core/space.h"
 #include "core/statistics.h"
+#include "core/verdict.h"
 #include "store/query.h"
 
 namespace attune {
@@ -171,10 +172,7 @@ std::vector<std::size_t> top_of(const std::vector<IterationRow>& rows) {
 FamilyTimes best_family_of(const std::vector<IterationRow>& rows) {
     FamilyTimes best;
     for (const IterationRow& row : rows) {
-        if (row.outcome != Outcome::ok) continue;
-        for (std::size_t i = 0; i < best.size(); ++i) {
-            if (row.family_ms[i] && (!best[i] || *row.family_ms[i] < *best[i])) best[i] = row.family_ms[i];
-        }
+        if (row.outcome == Outcome::ok) keep_best(best, row.family_ms);
     }
     return best;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/resource_totals.h"
 #include "core/sha256.h"
 #include "store/sql_values.h"
 #include "store/store.h"
@@ -48,25 +49,6 @@ std::string bounded(const std::string& text) {
     while (tail < text.size() && !starts_character(tail))
         ++tail;
     return fmt::format("{}\n[… {} bytes left out …]\n{}", text.substr(0, head), tail - head, text.substr(tail));
-}
-
-/// What resources add up to over a variant's kernels; -1 where none was reported.
-struct Totals {
-    int registers = -1;
-    int shared_bytes = -1;
-    int spill_bytes = -1;
-};
-
-Totals totals_of(const Artifact& artifact) {
-    Totals totals;
-    for (const KernelResources& kernel : artifact.kernels) {
-        totals.registers = std::max(totals.registers, kernel.registers);
-        totals.shared_bytes = std::max(totals.shared_bytes, kernel.shared_bytes);
-        if (kernel.spill_store_bytes < 0 && kernel.spill_load_bytes < 0) continue;
-        totals.spill_bytes = std::max(totals.spill_bytes, 0) + std::max(kernel.spill_store_bytes, 0) +
-                             std::max(kernel.spill_load_bytes, 0);
-    }
-    return totals;
 }
 
 struct Entry {
@@ -148,7 +130,7 @@ void RecordWriter::insert(const IterationRecord& record, const std::vector<Sourc
 }
 
 std::int64_t RecordWriter::insert_iteration(const IterationRecord& record, const IterationPlace& place) {
-    const Totals totals = record.artifact ? totals_of(*record.artifact) : Totals{};
+    const ResourceTotals totals = record.artifact ? totals_of(*record.artifact) : ResourceTotals{};
     auto& to = iteration_;
     to.reset();
     to.bind(1, place.study_id);

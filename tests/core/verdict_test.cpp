@@ -48,6 +48,14 @@ TEST(VerdictTest, StopsAVariantThatCannotWinAnyMore) {
     EXPECT_TRUE(can_still_win(2.011, 2.0, 0.01));
 }
 
+TEST(VerdictTest, TheBestOfEachFamilyIsTheLowestTimeThereIs) {
+    FamilyTimes best{2.0, std::nullopt, 4.0};
+    keep_best(best, {3.0, 5.0, std::nullopt});
+    EXPECT_EQ(best, (FamilyTimes{2.0, 5.0, 4.0}));
+    keep_best(best, {1.0, 6.0, 4.0});
+    EXPECT_EQ(best, (FamilyTimes{1.0, 5.0, 4.0}));
+}
+
 /// What a device does to latencies, one factor a sample in the order taken.
 using Noise = std::function<double(std::mt19937_64&)>;
 

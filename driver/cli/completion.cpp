@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "cli/cli.h"
+#include "config/built_in.h"
 #include "store/reader.h"
 
 namespace attune {
@@ -33,13 +34,10 @@ bool is_repeatable(const CLI::Option& option) {
     return option.get_items_expected_max() > 1;
 }
 
-/// Names of the JSON files in a folder, without their ending.
 Suggestions names_in(const std::filesystem::path& folder) {
     Suggestions names;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-        if (entry.path().extension() == ".json") names.emplace_back(entry.path().stem().string(), "");
-    }
+    for (std::string& name : built_in_names(folder))
+        names.emplace_back(std::move(name), "");
     return names;
 }
 

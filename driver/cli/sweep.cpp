@@ -10,9 +10,11 @@
 #include "cli/backends.h"
 #include "cli/signals.h"
 #include "cli/warm_start.h"
+#include "config/built_in.h"
 #include "config/study.h"
 #include "config/template.h"
 #include "core/error.h"
+#include "core/suggest.h"
 #include "worker/device_group.h"
 
 namespace attune {
@@ -76,10 +78,13 @@ EarlierStudies read_earlier(const SweepOptions& options, const Study& study, con
 std::filesystem::path find_study(const std::string& text, const CliContext& context) {
     // A folder of that name may well be here: that of the study's own iters.tsv.
     if (std::filesystem::is_regular_file(text)) return text;
-    const std::filesystem::path built_in = context.share_dir / "configs/studies" / (text + ".json");
+    const std::filesystem::path folder = context.share_dir / "configs/studies";
+    const std::filesystem::path built_in = folder / (text + ".json");
     if (text.find('/') == std::string::npos && std::filesystem::exists(built_in)) return built_in;
-    throw InputError(fmt::format("no study '{}': name a JSON file, or one of {}", text,
-                                 (context.share_dir / "configs/studies").string()));
+    const std::vector<std::string> names = built_in_names(folder);
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    throw InputError(fmt::format("no study '{}': name a JSON file, or a study in {}{}", text, folder.string(),
+                                 name_hint(text, known)));
 }
 
 LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const MakeStrategy& make_strategy,

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "config/built_in.h"
 #include "config/json_reader.h"
 #include "config/space.h"
 #include "config/suite.h"
@@ -22,16 +23,18 @@ bool is_path(const std::string& text) {
     return text.find('/') != std::string::npos;
 }
 
-/// Names beside which `name` was looked for in vain: the stems of what lies in `folder`.
-std::string known_names(const fs::path& folder, bool directories) {
+std::string list(const std::vector<std::string>& names) {
+    return names.empty() ? "there is none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::vector<std::string> template_names(const fs::path& folder) {
     std::vector<std::string> names;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-        const bool fits = directories ? fs::exists(entry.path() / kTemplateFile) : entry.path().extension() == ".json";
-        if (fits) names.push_back(entry.path().stem().string());
+    std::error_code unreadable;
+    for (const auto& entry : fs::directory_iterator(folder, unreadable)) {
+        if (fs::exists(entry.path() / kTemplateFile)) names.push_back(entry.path().filename().string());
     }
     std::sort(names.begin(), names.end());
-    return names.empty() ? "there is none" : fmt::format("{}", fmt::join(names, ", "));
+    return names;
 }
 
 std::string read_name(const JsonValue& value) {
@@ -55,7 +58,7 @@ fs::path read_template_folder(const JsonValue& value, const fs::path& study_dir,
         value.fail(fmt::format("no {} in {}; paths are relative to the study file", kTemplateFile, folder.string()));
     }
     value.fail(fmt::format("no built-in template '{}'; write one of: {}, or a path with a slash", text,
-                           known_names(built_in, true)));
+                           list(template_names(built_in))));
 }
 
 Suite read_suite(const JsonValue& value, const fs::path& study_dir, const fs::path& share_dir) {
@@ -65,7 +68,7 @@ Suite read_suite(const JsonValue& value, const fs::path& study_dir, const fs::pa
     if (!fs::exists(path)) {
         value.fail(is_path(text) ? fmt::format("no such file {}; paths are relative to the study file", path.string())
                                  : fmt::format("no built-in suite '{}'; write one of: {}, or a path with a slash", text,
-                                               known_names(built_in, false)));
+                                               list(built_in_names(built_in))));
     }
     Suite suite = load_suite(path);
     for (const Family family : kFamilies) {
@@ -87,7 +90,7 @@ SpaceRestriction read_study_space(const JsonValue& value, const fs::path& study_
         value.fail(is_path(text) ? fmt::format("no such file {}; paths are relative to the study file", path.string())
                                  : fmt::format("no built-in space '{}'; known: {}; write a path with a slash, or the "
                                                "space itself",
-                                               text, known_names(built_in, false)));
+                                               text, list(built_in_names(built_in))));
     }
     return read_space(read_json_file(path));
 }
@@ -109,10 +112,9 @@ std::string read_baseline(const JsonValue& value, const std::vector<Parameter>& 
 
 MeasureSettings read_measure(const JsonValue& value) {
     constexpr int kMost = 100000;
-    const JsonObject object =
-        value.object({"draws", "min_samples", "max_samples", "warm_samples", "target_interval", "min_pairs",
-                      "max_pairs", "confidence", "compile_timeout_s", "run_timeout_s", "compile_memory_mb",
-                      "early_stop"});
+    const JsonObject object = value.object({"draws", "min_samples", "max_samples", "warm_samples", "target_interval",
+                                            "min_pairs", "max_pairs", "confidence", "compile_timeout_s",
+                                            "run_timeout_s", "compile_memory_mb", "early_stop"});
     MeasureSettings measure;
     const auto count = [&](const char* key, int& field, int low, int high) {
         field = static_cast<int>(object.integer_or(key, field, low, high));

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "attune/attn_args.h"
+#include "config/built_in.h"
 #include "config/json_reader.h"
 #include "core/error.h"
 #include "core/suggest.h"
@@ -124,10 +125,7 @@ Suite find_suite(const std::string& name_or_path, const std::filesystem::path& s
     if (!bare_name || fs::is_regular_file(name_or_path, error)) return load_suite(name_or_path);
     if (fs::exists(folder / (name_or_path + ".json"), error)) return load_suite(folder / (name_or_path + ".json"));
 
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder, error))
-        names.push_back(entry.path().stem().string());
-    std::sort(names.begin(), names.end());
+    const std::vector<std::string> names = built_in_names(folder);
     const std::vector<std::string_view> views(names.begin(), names.end());
     throw InputError(fmt::format("no suite named '{}' in {}, nor a file of that name{}", name_or_path, folder.string(),
                                  name_hint(name_or_path, views)));

@@ -80,6 +80,13 @@ TEST_F(Shipped, BestAndDiffReadSeveralStudies) {
     EXPECT_THAT(diff.out, ::testing::ContainsRegex("hilo_span +4 +3"));
 }
 
+TEST_F(Shipped, AStudyThatIsNotThereIsBadInputThatNamesTheNearest) {
+    const Ran said = attune({"tune", "quick-sm90"});
+    EXPECT_EQ(said.code, 2);
+    EXPECT_THAT(said.err, HasSubstr("no study 'quick-sm90': name a JSON file, or a study in "));
+    EXPECT_THAT(said.err, HasSubstr("did you mean 'quick-sm90_ws'?"));
+}
+
 TEST_F(Shipped, WhatIsNoCommandIsBadInput) {
     for (const std::vector<std::string>& arguments :
          std::vector<std::vector<std::string>>{{}, {"tuna"}, {"query", "--colour", "red"}, {"show"}}) {

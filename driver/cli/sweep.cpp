@@ -107,7 +107,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     const Space space =
         options.shard_count > 1 ? shard(whole_space, options.shard_index, options.shard_count) : whole_space;
     const std::string strategy_name = resolve_strategy(options, study);
-    const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, space, study);
+    const std::unique_ptr<Strategy> strategy = make_strategy(strategy_name, {study, kernel_template, target, space});
     EarlierStudies earlier = read_earlier(options, study, space);
 
     Store store(options.database);

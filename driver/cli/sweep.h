@@ -28,9 +28,16 @@ struct SweepOptions {
     std::uint64_t shard_count = 1;
 };
 
-/// Makes the strategy called `name` once the space is known.
-using MakeStrategy =
-    std::function<std::unique_ptr<Strategy>(const std::string& name, const Space& space, const Study& study)>;
+/// What a sweep searches, once its device is known.
+struct SweptSpace {
+    const Study& study;
+    const KernelTemplate& kernel_template;  ///< restricted to the study's space
+    const TargetFacts& target;
+    const Space& space;  ///< of the candidates legal on `target`, or a shard of it
+};
+
+/// Makes the strategy called `name`.
+using MakeStrategy = std::function<std::unique_ptr<Strategy>(const std::string& name, const SweptSpace& swept)>;
 
 /// Checks everything a person wrote before anything is created, then opens devices and record and runs the loop.
 [[nodiscard]] LoopEnd run_sweep(const SweepOptions& options, const CliContext& context,

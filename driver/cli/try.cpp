@@ -125,20 +125,24 @@ void print(const TryOptions& options, const CliContext& context, const TryObserv
                                record.description);
 }
 
+/// The study's baseline with the settings on top.
+Candidate candidate_of(const std::vector<std::string>& settings, const SweptSpace& swept) {
+    const Space& space = swept.space;
+    const Candidate baseline = space.parse(swept.study.baseline, space.defaults());
+    const Candidate candidate = space.parse(fmt::format("{}", fmt::join(settings, ",")), baseline);
+    if (const std::string reason = swept.kernel_template.violated(candidate, swept.target); !reason.empty()) {
+        throw InputError(fmt::format("--set: {} is not legal on {}: {}; choose other values", space.describe(candidate),
+                                     swept.target.arch_name, reason));
+    }
+    return candidate;
+}
+
 void run(const TryOptions& options, const CliContext& context) {
     TryObserver seen(context.err);
     const LoopEnd end = run_sweep(
         options.sweep, context,
-        [&](const std::string&, const Space& space, const Study& study) -> std::unique_ptr<Strategy> {
-            const Candidate baseline = space.parse(study.baseline, space.defaults());
-            const Candidate candidate = space.parse(fmt::format("{}", fmt::join(options.settings, ",")), baseline);
-            if (!space.legal(candidate)) {
-                throw InputError(
-                    fmt::format("--set: {} breaks a constraint of the template; `attune compile` lists what is "
-                                "legal",
-                                space.describe(candidate)));
-            }
-            return std::make_unique<OneShot>(candidate, options.message);
+        [&](const std::string&, const SweptSpace& swept) {
+            return std::make_unique<OneShot>(candidate_of(options.settings, swept), options.message);
         },
         seen);
     if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};

@@ -58,8 +58,8 @@ void run(TuneOptions options, const CliContext& context) {
         ProgressPrinter progress(context.err, context.err_is_terminal);
         end = run_sweep(
             options.sweep, context,
-            [](const std::string& name, const Space& space, const Study& study) {
-                return make_strategy(name, space, study.seed);
+            [](const std::string& name, const SweptSpace& swept) {
+                return make_strategy(name, swept.space, swept.study.seed);
             },
             progress);
     }

@@ -37,6 +37,8 @@ class Agent : public testing::Test {
         study_ = folder_.write("agent.json", json{{"name", "agent"},
                                                   {"template", (folder_.path() / "template").string()},
                                                   {"suite", (folder_.path() / "suite.json").string()},
+                                                  {"space", {{"constraints", {{{"require", "fault == fault_none || threads == 1"},
+                                                                               {"because", "a fault needs one thread"}}}}}},
                                                   {"measure",
                                                    {{"draws", 1}, {"min_samples", 2}, {"max_samples", 3}, {"warm_samples", 1},
                                                     {"min_pairs", 8}, {"max_pairs", 8}, {"run_timeout_s", 8}}}}
@@ -142,6 +144,7 @@ TEST_F(Agent, IsToldWhatToWriteInstead) {
     ASSERT_EQ(attempt("", "baseline")["code"], kKeep);
     const std::string start = fmt::format("try {} --device cpu -m x ", study_.string());
     for (const auto& [arguments, word] : {std::pair{"--set unrol=2", "unroll"}, std::pair{"--set unroll=3", "1, 2, 4, 8"},
+                                          std::pair{"--set fault=hang,threads=2", "not legal on native: a fault needs one thread"},
                                           std::pair{"--set unroll=1", "--remeasure"}, std::pair{"--template /nowhere", "/nowhere"}}) {
         const Ran ran = attune(start + arguments);
         EXPECT_EQ(ran.code, kBadInput) << arguments << ran.err;

@@ -62,7 +62,8 @@ void run(const CompileOptions& options, const CliContext& context) {
     const KernelTemplate kernel_template = load_template(study.template_folder).restricted(study.space);
     const bool on_cpu = kernel_template.device() == DeviceKind::cpu;
     const TargetFacts target = on_cpu ? kernel_template.usual_target() : target_facts(options.arch);
-    if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) throw InputError(reason);
+    if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty())
+        throw InputError(fmt::format("--arch {}: {}; name another architecture, or another study", options.arch, reason));
     const Space space = kernel_template.space(target);
     const Experiments experiments(study, kernel_template, space, options.study);
     const std::vector<Candidate> candidates = choose(space, options.sample, study.seed);

@@ -123,8 +123,10 @@ void compile(Package& package, const CliContext& context) {
         const Result<Artifact> result = compiling[i].get();
         if (!result.ok()) {
             const std::string& log = result.failure().diagnostics;
-            throw EnvironmentError(fmt::format("iteration {} compiled when it was measured, but not here: {}",
-                                               variant.detail.key.iter, log.substr(0, log.find('\n'))));
+            throw EnvironmentError(fmt::format(
+                "iteration {} was compiled by {} when it was measured, but does not compile here; "
+                "export it where that compiler is: {}",
+                variant.detail.key.iter, variant.detail.record.artifact->compiler, log.substr(0, log.find('\n'))));
         }
         variant.artifact = result.value();
         if (variant.artifact.compiler != variant.detail.record.artifact->compiler) {
@@ -215,7 +217,8 @@ void publish(const fs::path& built, const fs::path& folder) {
     if (fs::exists(folder, error)) fs::rename(folder, old.path() / "replaced", error);
     if (!error) fs::rename(built, folder, error);
     if (error) {
-        throw EnvironmentError(fmt::format("cannot put the package at {}: {}", folder.string(), error.message()));
+        throw EnvironmentError(
+            fmt::format("cannot put the package at {}: {}; choose another --to", folder.string(), error.message()));
     }
 }
 
@@ -240,7 +243,9 @@ void export_package(const Reader& reader, const ExportOptions& options, const Cl
     const fs::path parent = fs::absolute(options.folder).parent_path();
     std::error_code error;
     fs::create_directories(parent, error);
-    if (error) throw EnvironmentError(fmt::format("cannot make {}: {}", parent.string(), error.message()));
+    if (error)
+        throw EnvironmentError(
+            fmt::format("cannot make {}: {}; choose another --to", parent.string(), error.message()));
     const TemporaryDirectory built = TemporaryDirectory::make(parent);
     write_package(package, built.path());
     const PackageChecks checks = run_checks(package, options, built.path(), context);

@@ -103,7 +103,8 @@ std::vector<Trial> load_earlier(const ReplayOptions& options, const Recording& r
                          std::filesystem::equivalent(database, options.db);
         if (earlier.add(database, own ? recording.study : "") == 0) {
             throw InputError(
-                fmt::format("--warm-from {}: holds no times of another study of template '{}' in this space",
+                fmt::format("--warm-from {}: holds no times of another study of template '{}' in this space; name a "
+                            "database that does, or leave the option out",
                             database.string(), recording.template_name));
         }
     }

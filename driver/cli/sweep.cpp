@@ -101,7 +101,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     DeviceGroup devices = start_devices(choice, study, context, tell_loss);
     const TargetFacts target = devices.front()->target();
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty()) {
-        throw InputError(fmt::format("{}: {}", study_file.string(), reason));
+        throw InputError(fmt::format("{}: {}; choose another study, or another device", study_file.string(), reason));
     }
     const Space whole_space = kernel_template.space(target);
     const Space space =

@@ -24,7 +24,7 @@ json number(const std::optional<double>& value) {
 std::string file_hash(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    if (!file) throw EnvironmentError(fmt::format("cannot read back {}", path.string()));
+    if (!file) throw EnvironmentError(fmt::format("cannot read back {}; choose another --to", path.string()));
     return sha256_hex(std::string_view(bytes));
 }
 

@@ -132,7 +132,7 @@ void write_package(const Package& package, const fs::path& folder) {
         write_file(folder / source_path(package, variant), standalone_text(package, variant));
         fs::copy_file(variant.artifact.path, folder / binary_path(package, variant), error);
         if (error) {
-            throw EnvironmentError(fmt::format("cannot copy {} to {}: {}", variant.artifact.path,
+            throw EnvironmentError(fmt::format("cannot copy {} to {}: {}; choose another --to", variant.artifact.path,
                                                (folder / binary_path(package, variant)).string(), error.message()));
         }
     }

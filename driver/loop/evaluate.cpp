@@ -225,8 +225,10 @@ void Evaluator::adopt(const Incumbent& incumbent) {
     for (int attempt = 1; failure && attempt < kIncumbentAttempts; ++attempt)
         failure = load_and_time(incumbent);
     if (failure) {
-        throw EnvironmentError(fmt::format("iteration {}, the best so far, no longer runs on this device: {}",
-                                           incumbent.iter, failure->diagnostics));
+        throw EnvironmentError(
+            fmt::format("iteration {}, the best so far, no longer runs on this device ({}); restore "
+                        "its source with `attune restore`, or start another study",
+                        incumbent.iter, failure->diagnostics));
     }
     adopted_iter_ = incumbent.iter;
     since_incumbent_timed_ = 0;

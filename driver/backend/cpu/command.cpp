@@ -16,6 +16,8 @@
 namespace attune::cpu {
 namespace {
 
+constexpr std::string_view kRaiseLimits = "raise the limits on processes and open files (ulimit -u, ulimit -n)";
+
 std::string reason(int error) {
     return std::generic_category().message(error);
 }
@@ -24,7 +26,9 @@ std::string reason(int error) {
 class OutputFile {
   public:
     OutputFile() : descriptor_(memfd_create("output", MFD_CLOEXEC)) {
-        if (descriptor_ < 0) throw EnvironmentError("cannot start a compiler: " + reason(errno));
+        if (descriptor_ < 0)
+            throw EnvironmentError(
+                fmt::format("cannot start a program: memfd_create: {}; {}", reason(errno), kRaiseLimits));
     }
     ~OutputFile() { close(descriptor_); }
     OutputFile(const OutputFile&) = delete;
@@ -92,7 +96,7 @@ CommandResult run_command(const std::vector<std::string>& arguments, const std::
     const int error = posix_spawnp(&pid, argument_texts.front().c_str(), actions.get(), nullptr,
                                    pointers(argument_texts).data(), pointers(environment_texts).data());
     if (error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE) {
-        throw EnvironmentError(fmt::format("cannot start {}: {}", arguments.front(), reason(error)));
+        throw EnvironmentError(fmt::format("cannot start {}: {}; {}", arguments.front(), reason(error), kRaiseLimits));
     }
     if (error != 0) return {false, -1, 0, reason(error)};
 

@@ -26,7 +26,7 @@ void write_sources(const std::vector<SourceFile>& sources, const fs::path& folde
     for (const SourceFile& source : sources) {
         const fs::path name = fs::path(source.name).lexically_normal();
         if (name.is_absolute() || name.empty() || *name.begin() == ".." || name.filename() == kOutputFile) {
-            throw InputError(fmt::format("a template cannot hold a file named '{}'", source.name));
+            throw InputError(fmt::format("a template cannot hold a file named '{}'; rename it", source.name));
         }
         fs::create_directories((folder / name).parent_path());
         std::ofstream file(folder / name, std::ios::binary);
@@ -91,7 +91,8 @@ Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& ke
     artifact.compile_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     artifact.log = clip_log(result.output);
     if (!result.started) {
-        throw EnvironmentError(fmt::format("{} can no longer be started: {}", compiler_.program, result.output));
+        throw EnvironmentError(fmt::format("{} can no longer be started: {}; install it again, or name another in CXX",
+                                           compiler_.program, result.output));
     }
     if (result.signal != 0) {
         return Failure{Outcome::compile_error, fmt::format("{} was ended by signal {} ({})\n{}", compiler_.program,

@@ -58,7 +58,8 @@ class Program {
             api_.nvrtcCreateProgram(&program_, main_source.text.c_str(), main_source.name.c_str(),
                                     static_cast<int>(names.size()), texts.data(), names.data());
         if (result != NVRTC_SUCCESS) {
-            throw EnvironmentError(fmt::format("{} cannot start a program: {}", api_.name(), words(result)));
+            throw EnvironmentError(fmt::format("{} cannot start a program: {}; use another NVRTC through ATTUNE_NVRTC",
+                                               api_.name(), words(result)));
         }
     }
     ~Program() { static_cast<void>(api_.nvrtcDestroyProgram(&program_)); }
@@ -159,7 +160,8 @@ Result<Artifact> NvrtcCompiler::Impl::compile_uncached(const CompileJob& job, co
     }
     const std::vector<std::byte> cubin = program.cubin();
     if (const std::string defect = cuda::cubin_defect(cubin); !defect.empty()) {
-        throw EnvironmentError(fmt::format("{} gave no cubin: {}", api->name(), defect));
+        throw EnvironmentError(
+            fmt::format("{} gave no cubin: {}; use another NVRTC through ATTUNE_NVRTC", api->name(), defect));
     }
     artifact.log = clip_log(log);
     artifact.performance_warning = report.performance_warning;

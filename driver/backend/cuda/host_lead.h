@@ -14,8 +14,8 @@ class HostLead {
   public:
     [[nodiscard]] std::uint64_t spin_ns_per_call() const { return spin_ns_; }
 
-    /// A batch was enqueued at `took_ns` a call, and the GPU was `still_spinning` at its end or not. Returns whether the
-    /// batch must be taken again.
+    /// A batch was enqueued at `took_ns` a call, and the GPU was `still_spinning` at its end or not. Returns whether
+    /// the batch must be taken again.
     [[nodiscard]] bool take_again(std::uint64_t took_ns, bool still_spinning) {
         if (still_spinning) {
             spin_ns_ = std::clamp(std::max(kMargin * took_ns, spin_ns_ / kShorter), kLeastNs, kMostNs);

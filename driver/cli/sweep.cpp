@@ -119,7 +119,6 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
         context.err << fmt::format("warm start: {} results of earlier studies of {}\n", earlier.trials().size(),
                                    study.template_name);
     }
-    open_together(devices, study.suite, tell_loss);
     ArtifactCache(context.cache_dir).trim(kCacheLimitBytes);
 
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space};

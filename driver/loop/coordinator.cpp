@@ -18,19 +18,19 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTick{200};
-// Enough compiled candidates waiting that a device finds one whenever it is done, few enough that a strategy's asks do
-// not run far ahead of what it was told.
-constexpr int kReadyPerDevice = 2;
+// Compiled candidates that may wait for a device, at least: it finds one whenever it is done.
+constexpr int kLeastReadyPerDevice = 2;
 // A candidate interrupted this often has had its chances: something about it keeps the study from getting past it.
 constexpr int kMaxInterruptions = 8;
 // A cache that was cleaned is filled again; one that keeps losing what is written to it is broken.
 constexpr int kMaxArtifactLosses = 5;
 
 struct Pending {
-    enum class Stage { compiling, ready, measuring };
+    enum class Stage { compiling, failed, ready, measuring };
     Proposal proposal;
     Stage stage = Stage::compiling;
     Artifact artifact;
+    Failure failure{};  ///< of its compile, not recorded yet
     int artifact_losses = 0;
     std::int64_t incumbent_iter = 0;  ///< what it is measured against
 };
@@ -64,7 +64,11 @@ class Loop {
     void refill();
     void submit(Proposal proposal);
     void dispatch();
+    [[nodiscard]] bool baseline_is_out() const { return last_iter_ == 0; }
+    [[nodiscard]] bool has_room() const;
+    void record_compile_failures();
     void handle(Compiled event);
+    void handle(const Opened& event);
     void handle(Evaluated event);
     void handle(const ArtifactLost& event);
     void handle(DeviceFailed event);
@@ -92,7 +96,7 @@ class Loop {
     std::unique_ptr<CompilePool> compile_pool_;
     std::map<Ticket, Pending> pending_;  ///< in the order asked
     Ticket next_ticket_ = 1;
-    std::optional<Proposal> baseline_;   ///< to be measured before the strategy is asked anything
+    std::optional<Proposal> baseline_;  ///< to be measured and recorded before anything else
     bool exhausted_ = false;
     std::int64_t recorded_ = 0;
     std::int64_t last_iter_ = 0;
@@ -114,6 +118,7 @@ LoopEnd Loop::run() {
         if (auto event = events_.pop_for(kTick)) {
             std::visit([this](auto&& what) { handle(std::forward<decltype(what)>(what)); }, std::move(*event));
         }
+        record_compile_failures();
         observer_.on_tick(progress());
     }
 }
@@ -125,7 +130,8 @@ void Loop::start_devices() {
     for (auto& device : setup_.devices) {
         const FamilyTimes best = Experiments::best_family_times(rows, device->environment().device_uuid);
         auto evaluator = std::make_unique<Evaluator>(*device, setup_.study.suite, setup_.study.measure, best);
-        runners_.push_back(std::make_unique<DeviceRunner>(runners_.size(), std::move(device), std::move(evaluator), events_));
+        runners_.push_back(std::make_unique<DeviceRunner>(runners_.size(), std::move(device), std::move(evaluator),
+                                                          setup_.study.suite, events_));
     }
 }
 
@@ -201,22 +207,29 @@ int Loop::count(Pending::Stage stage) const {
 }
 
 void Loop::refill() {
-    if (baseline_ && wants_more()) {
-        submit(*std::exchange(baseline_, std::nullopt));
-        return;
-    }
-    const bool baseline_is_out = last_iter_ == 0;
-    if (baseline_is_out) return;
-    const auto ahead = static_cast<std::size_t>(setup_.compile_workers) + kReadyPerDevice * runners_.size();
-    while (!exhausted_ && pending_.size() < ahead && wants_more()) {
+    if (baseline_ && wants_more()) submit(*std::exchange(baseline_, std::nullopt));
+    while (!exhausted_ && has_room() && wants_more()) {
+        if (baseline_is_out() && strategy_.needs_result()) return;
         std::optional<Proposal> proposal = strategy_.ask();
         if (!proposal) {
             // With trials outstanding the strategy may only be waiting for them.
             exhausted_ = pending_.empty();
             return;
         }
-        submit(std::move(*proposal));
+        // The one candidate that is out without the strategy having proposed it.
+        const bool is_baseline = baseline_is_out() && !pending_.empty() &&
+                                 pending_.begin()->second.proposal.candidate == proposal->candidate;
+        if (!is_baseline) submit(std::move(*proposal));
     }
+}
+
+// One more may compile than there are workers, so that none waits for the coordinator. About half of the workers finish
+// during a challenge, the longest that a device is at one variant, and go on meanwhile; more would only let the asks
+// run further ahead of what the strategy was told.
+bool Loop::has_room() const {
+    const int ready = std::max(kLeastReadyPerDevice, setup_.compile_workers / 2) * static_cast<int>(runners_.size());
+    return count(Pending::Stage::compiling) <= setup_.compile_workers &&
+           static_cast<int>(pending_.size()) < setup_.compile_workers + ready;
 }
 
 void Loop::submit(Proposal proposal) {
@@ -231,7 +244,7 @@ void Loop::dispatch() {
         if (!runner->idle()) continue;
         const auto ready = std::find_if(pending_.begin(), pending_.end(),
                                         [](const auto& item) { return item.second.stage == Pending::Stage::ready; });
-        if (ready == pending_.end()) return;
+        if (ready == pending_.end() || (baseline_is_out() && ready != pending_.begin())) return;
         auto& [ticket, pending] = *ready;
         if (!reserved_draw_) reserved_draw_ = store_.fresh_draw();
         store_.begin(setup_.space.describe(pending.proposal.candidate), setup_.boot_id);
@@ -252,9 +265,27 @@ void Loop::handle(Compiled event) {
         found->second.stage = Pending::Stage::ready;
         return;
     }
-    const Proposal proposal = std::move(found->second.proposal);
-    pending_.erase(found);
-    record(proposal, experiments_.compile_failure(proposal, event.result.failure(), setup_.strategy_name, environment_));
+    found->second.failure = event.result.failure();
+    found->second.stage = Pending::Stage::failed;
+}
+
+// The baseline is iteration 1, whatever of what compiles beside it fails first.
+void Loop::record_compile_failures() {
+    for (auto item = pending_.begin(); item != pending_.end();) {
+        if (baseline_is_out() && item != pending_.begin()) return;
+        if (item->second.stage != Pending::Stage::failed) {
+            ++item;
+            continue;
+        }
+        const Pending failed = std::move(item->second);
+        item = pending_.erase(item);
+        record(failed.proposal,
+               experiments_.compile_failure(failed.proposal, failed.failure, setup_.strategy_name, environment_));
+    }
+}
+
+void Loop::handle(const Opened& event) {
+    runners_[event.device]->release();
 }
 
 void Loop::handle(Evaluated event) {
@@ -295,8 +326,7 @@ void Loop::handle(DeviceFailed event) {
     runners_[event.device]->retire();
     observer_.on_message(fmt::format("device lost: {}", event.reason));
     const bool any_left = std::any_of(runners_.begin(), runners_.end(), [](const auto& r) { return !r->lost(); });
-    const auto found = pending_.find(event.ticket);
-    measure_again(found->second);
+    if (event.ticket) measure_again(pending_.at(*event.ticket));
     if (!any_left) throw EnvironmentError(event.reason);
 }
 

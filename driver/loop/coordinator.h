@@ -25,7 +25,7 @@ struct LoopLimits {
     std::optional<double> hours;
 };
 
-/// The loop's surroundings. Devices have their suite open and share one architecture.
+/// The loop's surroundings. Devices share one architecture; the loop opens the suite on them while it compiles already.
 struct LoopSetup {
     const Study& study;
     const KernelTemplate& kernel_template;

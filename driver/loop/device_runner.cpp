@@ -5,12 +5,12 @@
 namespace attune {
 
 DeviceRunner::DeviceRunner(std::size_t index, std::unique_ptr<Device> device, std::unique_ptr<Evaluator> evaluator,
-                           EventQueue& events)
+                           const Suite& suite, EventQueue& events)
     : index_(index),
       device_(std::move(device)),
       evaluator_(std::move(evaluator)),
       events_(events),
-      thread_([this] { work(); }) {}
+      thread_([this, &suite] { work(suite); }) {}
 
 DeviceRunner::~DeviceRunner() {
     interrupt();
@@ -27,7 +27,14 @@ void DeviceRunner::submit(Ticket ticket, Experiment experiment) {
     orders_.push({ticket, std::move(experiment)});
 }
 
-void DeviceRunner::work() {
+void DeviceRunner::work(const Suite& suite) {
+    try {
+        device_->open_suite(suite);
+        events_.push(Opened{index_});
+    } catch (const std::exception& error) {
+        events_.push(DeviceFailed{std::nullopt, index_, error.what()});
+        return;
+    }
     while (auto order = orders_.pop()) {
         try {
             events_.push(Evaluated{order->ticket, index_, evaluator_->evaluate(order->experiment)});

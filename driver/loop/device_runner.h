@@ -10,12 +10,13 @@
 
 namespace attune {
 
-/// Drives one device. Holds at most one experiment at a time; its evaluation arrives as an event.
+/// Drives one device. Opens the suite on it, which arrives as an event; then holds at most one experiment at a time,
+/// whose evaluation arrives as one.
 class DeviceRunner {
   public:
-    /// `index` is the device's place in events. The device must have its suite open.
+    /// `index` is the device's place in events.
     DeviceRunner(std::size_t index, std::unique_ptr<Device> device, std::unique_ptr<Evaluator> evaluator,
-                 EventQueue& events);
+                 const Suite& suite, EventQueue& events);
     /// Interrupts what is in flight and joins.
     ~DeviceRunner();
     DeviceRunner(const DeviceRunner&) = delete;
@@ -25,7 +26,7 @@ class DeviceRunner {
     [[nodiscard]] bool lost() const { return lost_; }
     /// Starts an experiment; only when idle.
     void submit(Ticket ticket, Experiment experiment);
-    /// The coordinator has seen the event of the last experiment.
+    /// The coordinator has seen the event of the last experiment, or of the opening.
     void release() { busy_ = false; }
     /// Ends what is in flight, and the device for good. What remains for the destructor takes its time, because a
     /// device's process does, so several runners are interrupted first and destroyed then.
@@ -38,14 +39,14 @@ class DeviceRunner {
         Ticket ticket;
         Experiment experiment;
     };
-    void work();
+    void work(const Suite& suite);
 
     std::size_t index_;
     std::unique_ptr<Device> device_;
     std::unique_ptr<Evaluator> evaluator_;
     EventQueue& events_;
     Queue<Order> orders_;
-    bool busy_ = false;
+    bool busy_ = true;
     bool lost_ = false;
     std::jthread thread_;
 };

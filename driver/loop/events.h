@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -26,9 +27,14 @@ struct Evaluated {
     Evaluation evaluation;
 };
 
-/// A device is gone; the experiment it held may go to another.
+/// A device has its suite open.
+struct Opened {
+    std::size_t device;
+};
+
+/// A device is gone; the experiment it held, if any, may go to another.
 struct DeviceFailed {
-    Ticket ticket;
+    std::optional<Ticket> ticket;
     std::size_t device;
     std::string reason;
 };
@@ -44,7 +50,7 @@ struct EnvironmentBroken {
     std::string reason;
 };
 
-using Event = std::variant<Compiled, Evaluated, ArtifactLost, DeviceFailed, EnvironmentBroken>;
+using Event = std::variant<Compiled, Opened, Evaluated, ArtifactLost, DeviceFailed, EnvironmentBroken>;
 using EventQueue = Queue<Event>;
 
 }  // namespace attune

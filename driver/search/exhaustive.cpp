@@ -8,6 +8,7 @@ namespace {
 class Exhaustive final : public GuardedStrategy {
   public:
     Exhaustive(const Space& space, std::uint64_t seed) : GuardedStrategy(space, seed) {}
+    [[nodiscard]] bool needs_result() const override { return false; }
 
   private:
     std::optional<Proposal> propose() override {

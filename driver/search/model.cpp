@@ -13,7 +13,10 @@
 namespace attune {
 namespace {
 
-constexpr std::size_t kFirstRandom = 2;                   ///< observations before the model has a say
+constexpr std::size_t kFirstRandom = 2;  ///< observations before the model has a say
+/// Results before the weights of the covariance are learned. A handful of results says next to nothing of a dozen
+/// weights, and what it seems to say leads astray when every result counts most.
+constexpr std::size_t kLearnFrom = 10;
 constexpr std::size_t kMostObservations = 128;            ///< the model looks at so many: its work is cubic in them
 constexpr std::size_t kMostEarlier = 64;                  ///< of them at most so many of earlier studies
 constexpr std::size_t kForgetAt = 4 * kMostObservations;  ///< so many are kept before what is of no use is dropped
@@ -26,6 +29,7 @@ class Model final : public GuardedStrategy {
   public:
     Model(const Space& space, std::uint64_t seed)
         : GuardedStrategy(space, seed), earlier_(space), process_(space.parameters()) {}
+    [[nodiscard]] bool needs_result() const override { return heard_ || told_.size() + 1 >= kFirstRandom; }
 
   private:
     std::optional<Proposal> propose() override {
@@ -89,6 +93,7 @@ class Model final : public GuardedStrategy {
 
     void hear(const Trial& trial) override {
         earlier_.hear(trial);
+        heard_ = true;
         stale_ = true;
     }
 
@@ -162,7 +167,7 @@ class Model final : public GuardedStrategy {
         for (std::size_t i = 0; i < levels.size(); ++i)
             observations[i].value = (levels[i] - centre_) / spread_;
         process_.fit(std::move(observations));
-        process_.learn();
+        if (told_.size() + earlier.size() >= kLearnFrom) process_.learn();
         stale_ = false;
     }
 
@@ -201,7 +206,8 @@ class Model final : public GuardedStrategy {
     double worst_ = 0.0;
     double centre_ = 0.0;
     double spread_ = 1.0;
-    bool stale_ = true;  ///< the process has not seen everything
+    bool heard_ = false;  ///< of earlier studies
+    bool stale_ = true;   ///< the process has not seen everything
 };
 
 }  // namespace

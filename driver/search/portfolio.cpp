@@ -18,6 +18,7 @@ class Portfolio final : public GuardedStrategy {
         arms_ = {make_model(space, seed), make_hill_climb(space, seed + 1), make_genetic(space, seed + 2),
                  make_random(space, seed + 3)};
     }
+    [[nodiscard]] bool needs_result() const override { return arms_[kModel]->needs_result(); }
 
   private:
     static constexpr std::size_t kModel = 0;

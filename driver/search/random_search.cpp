@@ -8,6 +8,7 @@ namespace {
 class RandomSearch final : public GuardedStrategy {
   public:
     RandomSearch(const Space& space, std::uint64_t seed) : GuardedStrategy(space, seed) {}
+    [[nodiscard]] bool needs_result() const override { return false; }
 
   private:
     std::optional<Proposal> propose() override { return random_proposal("random"); }

@@ -51,6 +51,8 @@ class Strategy {
     /// Nothing: the space is exhausted, or while trials are outstanding it waits to be told.
     [[nodiscard]] virtual std::optional<Proposal> ask() = 0;
     virtual void tell(const Trial& trial) = 0;
+    /// Whether a result told first could change the answer of the next `ask`. Where not, nobody need wait for it.
+    [[nodiscard]] virtual bool needs_result() const { return true; }
 };
 
 /// Names `make_strategy` accepts, the default first, each with one sentence.

@@ -3,15 +3,16 @@
 #include "core/error.h"
 
 namespace attune {
-namespace {
 
-void wait_for_all(DeviceGroup& devices, const std::function<void(RemoteDevice&)>& wait, const TellLoss& tell_loss) {
+void start_together(DeviceGroup& devices, const TellLoss& tell_loss) {
+    for (auto& device : devices)
+        device->begin_target();
     DeviceGroup working;
     std::vector<std::string> losses;
     std::string first_reason;
     for (auto& device : devices) {
         try {
-            wait(*device);
+            (void)device->target();
             working.push_back(std::move(device));
         } catch (const EnvironmentError& error) {
             const std::string reason = error.what();
@@ -23,22 +24,6 @@ void wait_for_all(DeviceGroup& devices, const std::function<void(RemoteDevice&)>
     for (const std::string& loss : losses)
         tell_loss(loss);
     devices = std::move(working);
-}
-
-}  // namespace
-
-void start_together(DeviceGroup& devices, const TellLoss& tell_loss) {
-    for (auto& device : devices)
-        device->begin_target();
-    wait_for_all(
-        devices, [](RemoteDevice& device) { (void)device.target(); }, tell_loss);
-}
-
-void open_together(DeviceGroup& devices, const Suite& suite, const TellLoss& tell_loss) {
-    for (auto& device : devices)
-        device->begin_open_suite(suite);
-    wait_for_all(
-        devices, [&](RemoteDevice& device) { device.open_suite(suite); }, tell_loss);
 }
 
 }  // namespace attune

@@ -1,4 +1,4 @@
-// The devices of one machine: each step that takes seconds is begun on all before any is waited for.
+// The devices of one machine: all are started before any is waited for.
 #pragma once
 
 #include <functional>
@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "core/workload.h"
 #include "worker/remote.h"
 
 namespace attune {
@@ -18,7 +17,5 @@ using TellLoss = std::function<void(const std::string& reason)>;
 /// Starts the workers and makes each device take hold of its hardware. One that fails is told of and leaves the group;
 /// EnvironmentError with the first's reason when none is left.
 void start_together(DeviceGroup& devices, const TellLoss& tell_loss);
-/// The same for drawing the inputs and references of `suite`.
-void open_together(DeviceGroup& devices, const Suite& suite, const TellLoss& tell_loss);
 
 }  // namespace attune

@@ -47,7 +47,6 @@ class RemoteDevice : public Device {
     /// Starts the worker and sets a call going, which must be the next one made: it then only waits. So the devices of
     /// a machine start side by side, and no thread starts a worker that would die with the thread.
     void begin_target();
-    void begin_open_suite(const Suite& suite);
 
     [[nodiscard]] TargetFacts target() override;
     [[nodiscard]] EnvironmentFacts environment() override;

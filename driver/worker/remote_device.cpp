@@ -115,10 +115,6 @@ void RemoteDevice::begin_target() {
     link_.ask_ahead(target_request());
 }
 
-void RemoteDevice::begin_open_suite(const Suite& suite) {
-    if (link_.running()) link_.ask_ahead(open_request(suite));
-}
-
 TargetFacts RemoteDevice::target() {
     return ask_until_answered<TargetFacts>(target_request());
 }

@@ -6,6 +6,8 @@ attune_test(backend_cpu_test
 attune_test(backend_cuda_device_code_test SOURCES backend/cuda_device_code_test.cpp DEPENDS attune_core)
 target_compile_options(backend_cuda_device_code_test PRIVATE -fno-strict-aliasing -Wno-psabi)
 
+attune_test(backend_cuda_host_lead_test SOURCES backend/cuda_host_lead_test.cpp DEPENDS attune_core)
+
 if(CUDAToolkit_FOUND)
     attune_test(backend_cuda_compiler_test
         SOURCES backend/cuda_log_test.cpp backend/cuda_nvrtc_test.cpp

@@ -26,7 +26,6 @@ using testing::target_answer;
 /// Reads one request and drops it.
 const std::string kTake = "head -c $(head -c 4 <&3 | od -An -tu4) <&3 >/dev/null;";
 const std::string kSayTarget = kTake + say(target_answer());
-const std::string kSayOpen = kTake + say({{"value", true}});
 
 class DeviceGroupTest : public ::testing::Test {
   protected:
@@ -51,36 +50,23 @@ class DeviceGroupTest : public ::testing::Test {
     DeviceGroup devices_;
     std::vector<std::string> losses_;
     TellLoss tell_ = [this](const std::string& loss) { losses_.push_back(loss); };
-    Suite suite_{"s", {}};
 };
 
 // No worker answers before the other is asked.
-TEST_F(DeviceGroupTest, EachStepIsBegunOnAllBeforeAnyIsWaitedFor) {
+TEST_F(DeviceGroupTest, AllAreBegunBeforeAnyIsWaitedFor) {
     for (int i = 0; i < 2; ++i)
-        add(kTake + meet("start") + say(target_answer()) + kTake + meet("open") + say({{"value", true}}) + kWait);
+        add(kTake + meet("start") + say(target_answer()) + kWait);
     start_together(devices_, tell_);
-    open_together(devices_, suite_, tell_);
     EXPECT_THAT(labels(), ElementsAre("cuda:0", "cuda:1"));
     EXPECT_THAT(losses_, ElementsAre());
 }
 
 TEST_F(DeviceGroupTest, WhatFailsToStartLeaves) {
     add(kTake + say({{"environment", "it fell off the bus"}}) + kWait);
-    add(kSayTarget + kSayOpen + kWait);
+    add(kSayTarget + kWait);
     start_together(devices_, tell_);
-    open_together(devices_, suite_, tell_);
     EXPECT_THAT(labels(), ElementsAre("cuda:1"));
     EXPECT_THAT(losses_, ElementsAre("cuda:0: it fell off the bus"));
-}
-
-TEST_F(DeviceGroupTest, WhatFailsToOpenLeaves) {
-    add(kSayTarget + kSayOpen + kWait);
-    add(kSayTarget + kTake + "exit 9");
-    start_together(devices_, tell_);
-    open_together(devices_, suite_, tell_);
-    EXPECT_THAT(labels(), ElementsAre("cuda:0"));
-    ASSERT_EQ(losses_.size(), 1U);
-    EXPECT_THAT(losses_.front(), ::testing::StartsWith("cuda:1: "));
 }
 
 TEST_F(DeviceGroupTest, WithoutAnyTheReasonIsThrown) {
@@ -143,7 +129,6 @@ TEST_F(LostDeviceTest, TheSweepGoesOnWithTheRest) {
             std::make_unique<RemoteDevice>(command, DeviceDeadlines{.request_s = 30.0, .retry_s = 0.01}, label));
     }
     start_together(devices, [](const std::string& loss) { FAIL() << loss; });
-    open_together(devices, study.suite, [](const std::string& loss) { FAIL() << loss; });
     Saboteur saboteur(*devices.back(), gone);
 
     const Space space = kernel_template.space(devices.front()->target());

@@ -284,6 +284,106 @@ TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     EXPECT_NE(all[0].template_hash, all[4].template_hash);
 }
 
+/// Devices that take as long to open as the test says; compiles are counted.
+class OpeningTest : public LoopTest {
+  protected:
+    OpeningTest() {
+        behaviour_.compile = [this](const Knobs& knobs) {
+            ++compiles_;
+            return compile_(knobs);
+        };
+    }
+    class SlowToOpen : public FakeDevice {
+      public:
+        SlowToOpen(const Behaviour& behaviour, std::string uuid, std::function<void()> open)
+            : FakeDevice(behaviour, std::move(uuid)), open_(std::move(open)) {}
+        void open_suite(const Suite&) override { open_(); }
+
+      private:
+        std::function<void()> open_;
+    };
+    std::unique_ptr<Device> make_device(std::size_t index) override {
+        return std::make_unique<SlowToOpen>(behaviour_, "double-" + std::to_string(index), [this, index] { open_(index); });
+    }
+    /// Waits, at most ten seconds, until so many compiles have begun.
+    void await_compiles(int count) {
+        for (int wait = 0; compiles_ < count && wait < 10'000; ++wait)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+
+    std::atomic<int> compiles_{0};
+    std::atomic<int> compiled_when_open_{0};
+    std::function<std::optional<Failure>(const Knobs&)> compile_ = [](const Knobs&) { return std::nullopt; };
+    std::function<void(std::size_t)> open_;
+};
+
+TEST_F(OpeningTest, AllWorkersCompileMeanwhile) {
+    open_ = [this](std::size_t) {
+        await_compiles(4);
+        compiled_when_open_ = compiles_.load();
+    };
+    EXPECT_EQ(run({}, "random"), LoopEnd::exhausted);
+    EXPECT_GE(compiled_when_open_, 4);
+    expect_each_once(40);
+    EXPECT_EQ(rows().front().description, "baseline");
+}
+
+TEST_F(OpeningTest, AStrategyThatNeedsTheBaselinesResultIsNotAskedBefore) {
+    open_ = [this](std::size_t) {
+        await_compiles(1);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        compiled_when_open_ = compiles_.load();
+    };
+    EXPECT_EQ(run({}, "hill_climb"), LoopEnd::exhausted);
+    EXPECT_EQ(compiled_when_open_, 1);
+    expect_each_once(40);
+}
+
+TEST_F(OpeningTest, TheBaselineIsTheFirstIterationWhateverElseFailsBefore) {
+    compile_ = [](const Knobs& knobs) -> std::optional<Failure> {
+        if (knobs.at("a") != 5) return Failure{Outcome::compile_error, "error: a is not 5"};
+        return std::nullopt;
+    };
+    open_ = [this](std::size_t) { await_compiles(4); };
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    EXPECT_EQ(rows().front().params, "a=5,b=0");
+    EXPECT_EQ(rows().front().status, Status::keep);
+}
+
+TEST_F(OpeningTest, ABaselineThatDoesNotCompileIsRecordedAndTheRestGoesOn) {
+    compile_ = [](const Knobs& knobs) -> std::optional<Failure> {
+        if (knobs.at("a") == 5) return Failure{Outcome::compile_error, "error: a is 5"};
+        return std::nullopt;
+    };
+    open_ = [](std::size_t) {};
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    EXPECT_EQ(rows().front().description, "baseline; compile_error: error: a is 5");
+}
+
+TEST_F(OpeningTest, ADeviceThatFailsIsOutAndTheRestGoesOn) {
+    open_ = [](std::size_t index) {
+        if (index == 0) throw EnvironmentError("no room for the inputs");
+    };
+    EXPECT_EQ(run({}, "random", 2), LoopEnd::exhausted);
+    expect_each_once(40);
+    EXPECT_THAT(watcher_.messages, HasSubstr("no room for the inputs"));
+    for (const IterationRow& row : rows())
+        EXPECT_EQ(row.device_uuid, "double-1");
+}
+
+TEST_F(OpeningTest, WithoutAnyDeviceItStopsWithTheReason) {
+    open_ = [](std::size_t) { throw EnvironmentError("no room for the inputs"); };
+    try {
+        (void)run({}, "random", 2);
+        FAIL() << "nothing was thrown";
+    } catch (const EnvironmentError& error) {
+        EXPECT_STREQ(error.what(), "no room for the inputs");
+    }
+    EXPECT_TRUE(rows().empty());
+}
+
 class LosingDeviceTest : public LoopTest {
   protected:
     class LosingDevice : public FakeDevice {

@@ -1,15 +1,13 @@
 #include "backend/cuda/timer.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace attune::cuda {
 namespace {
 
 /// Calls enqueued at once: far below the roughly thousand commands after which enqueueing itself would wait.
 constexpr std::size_t kBatch = 32;
-/// Spin a call at first, and at most: a host this slow is not going to get ahead.
-constexpr std::uint64_t kFirstSpinNs = 20'000;
-constexpr std::uint64_t kMaxSpinNs = 2'000'000;
 /// Written in each of a flush's two passes, in cache sizes: one to fill it, one for what its hashing leaves unevenly.
 constexpr std::size_t kFlushCaches = 2;
 /// For devices that report no L2 cache.
@@ -21,8 +19,7 @@ Timer::Timer(DriverPtr api, const DeviceKernels& kernels, CUstream stream, std::
     : api_(std::move(api)),
       kernels_(kernels),
       stream_(stream),
-      flush_memory_(api_, std::max(kFlushCaches * l2_bytes, kMinFlushBytes)),
-      spin_ns_per_call_(kFirstSpinNs) {
+      flush_memory_(api_, std::max(kFlushCaches * l2_bytes, kMinFlushBytes)) {
     for (std::size_t i = 0; i < kBatch; ++i) {
         starts_.push_back(make_event(api_));
         stops_.push_back(make_event(api_));
@@ -41,12 +38,9 @@ CudaStatus Timer::measure(std::span<const PreparedCall* const> calls, CacheState
                           std::vector<float>& milliseconds) {
     while (!calls.empty()) {
         const auto head = calls.first(std::min(calls.size(), kBatch));
-        while (true) {
-            bool host_was_ahead = false;
-            CudaStatus status = batch(head, cache, host_was_ahead);
+        for (bool again = true; again;) {
+            CudaStatus status = batch(head, cache, again);
             if (!status.ok()) return status;
-            if (host_was_ahead || spin_ns_per_call_ >= kMaxSpinNs) break;
-            spin_ns_per_call_ *= 4;
         }
         CudaStatus status = read(head.size(), milliseconds);
         if (!status.ok()) return status;
@@ -55,8 +49,9 @@ CudaStatus Timer::measure(std::span<const PreparedCall* const> calls, CacheState
     return {};
 }
 
-CudaStatus Timer::batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& host_was_ahead) {
-    CudaStatus status = kernels_.delay({spin_ns_per_call_ * (calls.size() + 1)});
+CudaStatus Timer::batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& again) {
+    const auto started = std::chrono::steady_clock::now();
+    CudaStatus status = kernels_.delay({lead_.spin_ns_per_call() * (calls.size() + 1)});
     if (status.ok() && cache == CacheState::warm) status = calls.front()->enqueue(*api_, stream_);
     for (std::size_t i = 0; status.ok() && i < calls.size(); ++i) {
         if (cache == CacheState::cold) status = flush();
@@ -64,7 +59,9 @@ CudaStatus Timer::batch(std::span<const PreparedCall* const> calls, CacheState c
         if (status.ok()) status = calls[i]->enqueue(*api_, stream_);
         if (status.ok()) status = check(*api_, api_->cuEventRecord(stops_[i].get(), stream_), "cuEventRecord");
     }
-    host_was_ahead = api_->cuEventQuery(starts_.front().get()) == CUDA_ERROR_NOT_READY;
+    const bool still_spinning = api_->cuEventQuery(starts_.front().get()) == CUDA_ERROR_NOT_READY;
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - started;
+    again = lead_.take_again(static_cast<std::uint64_t>(took.count()) / (calls.size() + 1), still_spinning);
     // Waits in any case: nothing may be in flight when a candidate's failure is looked into.
     CudaStatus finished = check(*api_, api_->cuStreamSynchronize(stream_), "cuStreamSynchronize");
     return status.ok() ? finished : status;

@@ -2,13 +2,13 @@
 //
 // An interval must hold the call and nothing of the host. So the host enqueues a whole batch (flush, event, call,
 // event, flush, ...) behind a kernel that merely spins, and where the GPU caught up with the host before the batch was
-// complete, the batch is taken again behind a longer spin.
+// complete, the batch is taken again behind a longer spin (HostLead).
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "backend/cuda/host_lead.h"
 #include "backend/cuda/loaded_variant.h"
 
 namespace attune::cuda {
@@ -28,7 +28,7 @@ class Timer {
     CudaStatus measure(std::span<const PreparedCall* const> calls, CacheState cache, std::vector<float>& milliseconds);
 
   private:
-    CudaStatus batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& host_was_ahead);
+    CudaStatus batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& again);
     CudaStatus read(std::size_t count, std::vector<float>& milliseconds) const;
     CudaStatus flush();
 
@@ -38,7 +38,7 @@ class Timer {
     DeviceBuffer flush_memory_;
     std::vector<Event> starts_;
     std::vector<Event> stops_;
-    std::uint64_t spin_ns_per_call_;
+    HostLead lead_;
     unsigned salt_ = 0;
 };
 

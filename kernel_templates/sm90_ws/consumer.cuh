@@ -26,6 +26,7 @@ class Consumer {
 
   private:
     // ---- Ring traffic ---------------------------------------------------------------------------------------------
+    DEVICE Task first_task();
     DEVICE Task next_task();
     DEVICE void release(u32 barrier) const {
         if (thread_ == 0) barrier_arrive(barrier);
@@ -38,8 +39,8 @@ class Consumer {
         release(shared_.v_empty(v_.index));
         v_.advance();
     }
-    /// Lets go of a tile that this warpgroup has no product for. Products keep the warps of a warpgroup together; here a
-    /// barrier must, or one warp could still be looking for a phase that the ring has left behind.
+    /// Lets go of a tile that this warpgroup has no product for. Products keep the warps of a warpgroup together; here
+    /// a barrier must, or one warp could still be looking for a phase that the ring has left behind.
     DEVICE void skip_k() {
         barrier_wait(shared_.k_full(k_.index), k_.phase);
         named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
@@ -134,6 +135,17 @@ class Consumer {
     // takes the operand for dead after a tile's product and puts P into its registers.
     u32 q_registers_[kHeadDim / kMmaK][4] = {};
 };
+
+/// What the producer asked for ahead of the mask and the mask does not list is passed over.
+DEVICE Task Consumer::first_task() {
+    const Task task = next_task();
+    if (task.tiles != kUnwanted) return task;
+    named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
+    release(shared_.q_empty(q_.index));
+    q_.advance();
+    skip_k();
+    return next_task();
+}
 
 DEVICE Task Consumer::next_task() {
     // The task to come may be waiting for the Q stage that the last store reads: let go of it first.

@@ -6,8 +6,8 @@
 //   geometry.cuh   sizes and shared-memory map   consumer.cuh  scores and outputs of a tile
 //   pipeline.cuh   rings, and tasks in them      softmax.cuh   exponentials on accumulators
 //   scheduler.cuh  which task comes when         epilogue.cuh  normalise and store; exact.cuh  rare repair
-//   producer.cuh   mask -> TMA loads             loops.cuh     the order of all that
-//   ptx.cuh, wgmma.cuh  instructions
+//   producer.cuh   mask -> loads                 loops.cuh     the order of all that
+//   loads.cuh      TMA                           ptx.cuh, wgmma.cuh  instructions
 #include "loops.cuh"
 #include "producer.cuh"
 
@@ -16,16 +16,23 @@ extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(cons
     const Shared shared{shared_address(memory)};
     const int warpgroup = warp_uniform(threadIdx.x / kWarpgroup);
 
-    if (threadIdx.x == 0) shared.init_barriers();
-    if (threadIdx.x == kWarp)
-        for (int i = 0; i <= kMapO; ++i)
-            tma_prefetch_descriptor(&args.maps[i]);
+    const int warp = warp_uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp;
+    FirstTask first;
+    if (warp == 0) {
+        first = head_start(args, shared, lane);
+    } else if (warpgroup == 0) {
+        if (warp == 1 && lane <= kMapO) tma_prefetch_descriptor(&args.maps[lane]);
+        if (Tune::prefetch) prefetch_mask(args, threadIdx.x - kWarp);
+    }
     __syncthreads();
 
     // One if/else, one setmaxnreg in each branch: ptxas ignores the instruction in any other shape (C7508).
     if (warpgroup == 0) {
         registers_decrease<kProducerRegisters>();
-        produce(args, shared);
+        if (warp == 0)
+            Producer(args, shared, lane, first).run();
+        else
+            help(args, shared);
     } else {
         registers_increase<kConsumerRegisters>();
         Consumer consumer(args, shared, warpgroup - 1);

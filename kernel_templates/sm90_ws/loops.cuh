@@ -11,9 +11,10 @@ DEVICE void Consumer::await_scores() {
     if (Tune::q_in_registers && tile_ == 0) load_q_registers();
 }
 
-/// Issues the product of kKeys keys that is waiting for its V: where it counts, that with the rounding errors of P first.
-/// Few tasks have one. It is a group of its own, for a branch inside a group ends it (ptxas counts the parts), and has a
-/// fence of its own, since ptxas serialises the products around one that it must insert into a branch (C7520).
+/// Issues the product of kKeys keys that is waiting for its V: where it counts, that with the rounding errors of P
+/// first. Few tasks have one. It is a group of its own, for a branch inside a group ends it (ptxas counts the parts),
+/// and has a fence of its own, since ptxas serialises the products around one that it must insert into a branch
+/// (C7520).
 template <int kKeys>
 DEVICE void Consumer::issue_waiting_output() {
     barrier_wait(shared_.v_full(v_.index), v_.phase);
@@ -43,10 +44,10 @@ DEVICE void Consumer::retire_scores(float (&s)[kKeys / 2]) {
     mask_tile<kKeys>(s);
 }
 
-/// Scores and probabilities of the first kKeys keys of a task, and before them the last product of the task before, whose
-/// way out is hidden behind the scores; kOutputKeys is 0 where there was none. Each width, and each order of the two
-/// products, is a path of its own: where accumulators of two paths merge while products are in flight, ptxas serialises
-/// them (C7511, C7515).
+/// Scores and probabilities of the first kKeys keys of a task, and before them the last product of the task before,
+/// whose way out is hidden behind the scores; kOutputKeys is 0 where there was none. Each width, and each order of the
+/// two products, is a path of its own: where accumulators of two paths merge while products are in flight, ptxas
+/// serialises them (C7511, C7515).
 template <int kKeys, int kOutputKeys>
 DEVICE void Consumer::first_step() {
     float s[kKeys / 2];
@@ -72,8 +73,8 @@ DEVICE void Consumer::first_step() {
     pack<kKeys>(s);
 }
 
-/// Scores and probabilities of a further tile of a task, in flight together with the product of kOutputKeys keys that is
-/// waiting for its V.
+/// Scores and probabilities of a further tile of a task, in flight together with the product of kOutputKeys keys that
+/// is waiting for its V.
 template <int kOutputKeys>
 DEVICE void Consumer::step() {
     float s[kTileN / 2];
@@ -118,8 +119,8 @@ DEVICE void Consumer::advance() {
 }
 
 DEVICE void Consumer::run_overlapped() {
-    task_ = next_task();
-    if (task_.tiles == 0) return;
+    task_ = first_task();
+    if (task_.tiles == kEndOfStream) return;
     start_turns();
 
     // The first tile of the stream has no product to go with, the last product no scores.
@@ -129,7 +130,7 @@ DEVICE void Consumer::run_overlapped() {
     else
         first_step<kTileN, 0>();
     advance();
-    while (task_.tiles > 0) {
+    while (task_.tiles != kEndOfStream) {
         await_scores();
         if (tile_ == 0) {
             if (half_tile())
@@ -181,8 +182,7 @@ DEVICE void Consumer::serial_step() {
 }
 
 DEVICE void Consumer::run_serial() {
-    task_ = next_task();
-    for (; task_.tiles > 0; task_ = next_task()) {
+    for (task_ = first_task(); task_.tiles != kEndOfStream; task_ = next_task()) {
         stats_.reset();
         for (tile_ = 0; tile_ < task_.tiles; ++tile_) {
             await_scores();

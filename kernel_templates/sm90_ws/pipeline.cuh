@@ -23,8 +23,12 @@ struct Ring {
     }
 };
 
+/// What Task::tiles says of a task that is none: the stream is over, or this Q tile and the next K tile are to be
+/// passed over.
+constexpr int kEndOfStream = 0, kUnwanted = -1;
+
 /// kTileM query rows of one (batch, head): what a CTA works on at a time. It travels in the Q ring, beside the Q tile,
-/// so that consumers learn of it without reading the mask. `tiles == 0` marks the end of the stream.
+/// so that consumers learn of it without reading the mask.
 struct Task {
     int bh;         // batch * heads + head
     int row;        // first query row

@@ -2,6 +2,7 @@
 // convert V where the knob asks for it.
 #pragma once
 
+#include "loads.cuh"
 #include "scheduler.cuh"
 
 /// The key blocks of one query block, newest first. Lists ascend, so what lies above the diagonal is a suffix to skip;
@@ -60,46 +61,90 @@ DEVICE void clear_dead_blocks(const AttnArgs& args, int helper, int helpers, int
     }
 }
 
+/// The first task of a CTA; there is none at or past `count()`.
+struct FirstTask {
+    int index = 0;
+    QueryTile tile{};
+};
+
+/// The head start, by the producing warp before it meets the others. As soon as seq_lens are known it asks for Q and
+/// for the first tile of the diagonal block, two dependent reads before the mask can say that they are wanted: they
+/// nearly always are. The rest waits for those reads anyway, which keeps it from standing in the way of what is needed
+/// first.
+DEVICE FirstTask head_start(const AttnArgs& args, Shared shared, int lane) {
+    const Scheduler scheduler(args, lane);
+    const bool elected = elect_one();
+    if (elected) shared.init_barriers();
+    FirstTask first{scheduler.first(), {}};
+    if (first.index >= scheduler.count()) return first;
+    first.tile = scheduler.tile(first.index);
+    if (elected) {
+        const Loads loads(args, shared);
+        const int row = first.tile.q_block * kBlockSize;
+        barrier_expect(shared.q_full(0), kQBytes);
+        barrier_expect(shared.k_full(0), kTileBytes);
+        loads.q(0, first.tile.bh, row + first.tile.part * kTileM);
+        loads.k(0, first.tile.bh, row);
+    }
+    return first;
+}
+
+/// Run by a whole warp in step, of which one lane waits and loads.
 class Producer {
   public:
-    DEVICE Producer(const AttnArgs& args, Shared shared, int lane)
-        : args_(args), shared_(shared), lane_(lane), scheduler_(args, lane) {
-        if (Tune::cache_hints) keep_ = l2_evict_last(), drop_ = l2_evict_first();
-    }
+    DEVICE Producer(const AttnArgs& args, Shared shared, int lane, const FirstTask& first)
+        : args_(args),
+          shared_(shared),
+          lane_(lane),
+          scheduler_(args, lane),
+          loads_(args, shared),
+          index_(first.index),
+          tile_(first.tile) {}
 
     DEVICE void run() {
-        QueryTile tile{}, next_tile{};
-        KeyList keys, next_keys;
-        // The stream begins with a task of nothing, during which the first real one is looked up. There as everywhere,
-        // the following task is looked up behind the first tiles of this one, while consumers are busy with them.
-        int index = kNoTask;
-        do {
-            const Task task = describe(tile, keys);
+        if (index_ < scheduler_.count()) {
+            keys_ = KeyList(args_, tile_, lane_);
+            ahead_ = keys_.diagonal;
+            if (!ahead_) pass_over();
+        }
+        QueryTile next_tile{};
+        KeyList next_keys;
+        while (index_ < scheduler_.count()) {
+            const Task task = describe(tile_, keys_);
             if (task.tiles > 0)
                 load_q(task);
-            else if (index != kNoTask)
+            else
                 clear_rows(args_, task.bh, task.row, kTileM, lane_);
-            const int look_up_at = task.tiles > 1 ? 1 : 0;
+            // The following task is looked up behind the first tiles of this one, while consumers are busy with them.
+            // The later it is drawn, the better the CTAs' ends agree.
+            const int look_up_at = max(min(task.tiles, Tune::draw_after) - 1, 0);
             for (int i = 0; i < max(task.tiles, 1); ++i) {
-                if (i < task.tiles) load_tile(task.bh, key_row(keys, i + (task.tiles % kTilesPerBlock > 0 && i > 0)));
-                if (i == look_up_at) look_up_next(index, next_tile, next_keys);
+                if (i < task.tiles) load_tile(task.bh, key_row(keys_, i + (task.tiles % kTilesPerBlock > 0 && i > 0)));
+                if (i == look_up_at) look_up_next(next_tile, next_keys);
             }
-            tile = next_tile;
-            keys = next_keys;
-        } while (index < scheduler_.count());
+            tile_ = next_tile;
+            keys_ = next_keys;
+        }
         end_stream();
     }
 
   private:
-    static constexpr int kNoTask = -1;
-
-    DEVICE void look_up_next(int& index, QueryTile& tile, KeyList& keys) {
-        const bool first = index == kNoTask;
-        index = first ? scheduler_.first() : scheduler_.next(index);
-        if (index >= scheduler_.count()) return;
-        tile = scheduler_.tile(index);
-        if (Tune::prefetch && first && lane_ == 0) prefetch_first(tile);
+    DEVICE void look_up_next(QueryTile& tile, KeyList& keys) {
+        index_ = scheduler_.next(index_);
+        if (index_ >= scheduler_.count()) return;
+        tile = scheduler_.tile(index_);
         keys = KeyList(args_, tile, lane_);
+    }
+
+    /// Sends what the head start has asked for and the mask does not list through the rings.
+    DEVICE void pass_over() {
+        if (elect_one()) {
+            shared_.put_task(0, Task{0, 0, 0, kUnwanted, false});
+            barrier_arrive(shared_.q_full(0));
+            barrier_arrive(shared_.k_full(0));
+        }
+        q_.advance();
+        k_.advance();
     }
 
     DEVICE Task describe(const QueryTile& tile, const KeyList& keys) const {
@@ -116,22 +161,24 @@ class Producer {
 
     DEVICE void end_stream() {
         if (Tune::overlap && v_pending_) load_v();
-        if (lane_ == 0) {
+        if (elect_one()) {
             barrier_arrive(shared_.loaded());
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
-            shared_.put_task(q_.index, Task{0, 0, 0, 0, false});
+            shared_.put_task(q_.index, Task{0, 0, 0, kEndOfStream, false});
             barrier_arrive(shared_.q_full(q_.index));
         }
     }
 
     DEVICE void load_q(const Task& task) {
-        if (lane_ == 0) {
+        if (elect_one()) {
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
             shared_.put_task(q_.index, task);
-            barrier_arrive_expect(shared_.q_full(q_.index), kQBytes);
-            for (int wg = 0; wg < kConsumers; ++wg)
-                load_halves(shared_.q(q_.index, wg), kRowsHalfBytes, kMapQ, shared_.q_full(q_.index),
-                            task.row + wg * kRowsPerWarpgroup, task.bh, drop_);
+            if (ahead_) {
+                barrier_arrive(shared_.q_full(q_.index));
+            } else {
+                barrier_arrive_expect(shared_.q_full(q_.index), kQBytes);
+                loads_.q(q_.index, task.bh, task.row);
+            }
         }
         q_.advance();
     }
@@ -139,11 +186,16 @@ class Producer {
     /// Loads a tile of K, and of V: the same one, or with overlap the one before, which consumers need at the same
     /// time.
     DEVICE void load_tile(int bh, int row) {
-        if (lane_ == 0) {
+        if (elect_one()) {
             barrier_wait(shared_.k_empty(k_.index), k_.phase ^ 1);
-            barrier_arrive_expect(shared_.k_full(k_.index), kTileBytes);
-            load_halves(shared_.k(k_.index), kTileHalfBytes, kMapK, shared_.k_full(k_.index), row, bh, keep_);
+            if (ahead_) {
+                barrier_arrive(shared_.k_full(k_.index));
+            } else {
+                barrier_arrive_expect(shared_.k_full(k_.index), kTileBytes);
+                loads_.k(k_.index, bh, row);
+            }
         }
+        ahead_ = false;
         k_.advance();
         if (Tune::overlap && v_pending_) load_v();
         v_pending_ = true, v_bh_ = bh, v_row_ = row;
@@ -152,49 +204,28 @@ class Producer {
 
     DEVICE void load_v() {
         const u32 full = kConvertV ? shared_.v_loaded(v_.index) : shared_.v_full(v_.index);
-        if (lane_ == 0) {
+        if (elect_one()) {
             barrier_wait(shared_.v_empty(v_.index), v_.phase ^ 1);
             barrier_arrive_expect(full, kTileBytes);
-            load_halves(shared_.v(v_.index), kTileHalfBytes, kVMap, full, v_row_, v_bh_, keep_);
+            loads_.v(v_.index, full, v_bh_, v_row_);
         }
         v_.advance();
     }
-
-    DEVICE void load_halves(u32 target, int half_bytes, int map, u32 barrier, int row, int bh, u64 policy) {
-#pragma unroll
-        for (int half = 0; half < kColumnHalves; ++half) {
-            if (Tune::cache_hints)
-                tma_load(target + half * half_bytes, &args_.maps[map], barrier, half * kColumnsPerHalf, row, bh,
-                         policy);
-            else
-                tma_load(target + half * half_bytes, &args_.maps[map], barrier, half * kColumnsPerHalf, row, bh);
-        }
-    }
-
-    /// The diagonal block is nearly always in the list: bring it into L2, and Q, while the list is still being read.
-    DEVICE void prefetch_first(const QueryTile& tile) {
-        const int row = tile.q_block * kBlockSize;
-#pragma unroll
-        for (int half = 0; half < kColumnHalves; ++half) {
-            for (int at = 0; at < kBlockSize; at += kTileN)
-                tma_prefetch(&args_.maps[kMapK], half * kColumnsPerHalf, row + at, tile.bh);
-            for (int at = 0; at < kTileM; at += kRowsPerWarpgroup)
-                tma_prefetch(&args_.maps[kMapQ], half * kColumnsPerHalf, row + tile.part * kTileM + at, tile.bh);
-        }
-    }
-
-    static constexpr int kVMap = Tune::p_mode == Tune::p_mode_fp16_prepass ? kMapVFp16 : kMapV;
 
     const AttnArgs& args_;
     Shared shared_;
     int lane_;
     Scheduler scheduler_;
+    Loads loads_;
+    int index_;  // of the task that is looked up; its tile and list are the next ones until the loop gets to them
+    QueryTile tile_;
+    KeyList keys_;
+    bool ahead_ = false;  // the head start's loads are this task's, and its first tile is still to come
     Ring<kQStages> q_;
     Ring<kKStages> k_;
     Ring<kVStages> v_;
     bool v_pending_ = false;
     int v_bh_ = 0, v_row_ = 0;
-    u64 keep_ = 0, drop_ = 0;
 };
 
 /// Rewrites each V tile from bf16 to fp16 in place, between TMA and the consumers. It follows the stream of tasks
@@ -208,7 +239,7 @@ DEVICE void convert_v_tiles(Shared shared, int thread) {
         __syncwarp();
         if (thread % kWarp == 0) barrier_arrive(shared.q_empty(q.index));
         q.advance();
-        if (tiles == 0) return;
+        if (tiles == kEndOfStream) return;
         for (int i = 0; i < tiles; ++i) {
             barrier_wait(shared.v_loaded(v.index), v.phase);
 #pragma unroll 2
@@ -242,15 +273,11 @@ DEVICE void prefetch_mask(const AttnArgs& args, int helper_thread) {
         prefetch_l2(args.col_idx + i);
 }
 
-DEVICE void produce(const AttnArgs& args, Shared shared) {
+/// The other three warps of the producer warpgroup.
+DEVICE void help(const AttnArgs& args, Shared shared) {
     const int warp = warp_uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp;
-    if (warp == 0) {
-        Producer(args, shared, lane).run();
-    } else {
-        if (Tune::prefetch) prefetch_mask(args, threadIdx.x - kWarp);
-        if (kConvertV) convert_v_tiles(shared, threadIdx.x - kWarp);
-        // Only when all loads have been asked for, so that these writes do not stand in their way.
-        barrier_wait(shared.loaded(), 0);
-        clear_dead_blocks(args, warp - 1, kWarpgroup / kWarp - 1, lane);
-    }
+    if (kConvertV) convert_v_tiles(shared, threadIdx.x - kWarp);
+    // Only when all loads have been asked for, so that these writes do not stand in their way.
+    barrier_wait(shared.loaded(), 0);
+    clear_dead_blocks(args, warp - 1, kWarpgroup / kWarp - 1, lane);
 }

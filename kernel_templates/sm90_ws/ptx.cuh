@@ -28,6 +28,14 @@ DEVICE int warp_uniform(int value) {
     return __shfl_sync(~0u, value, 0);
 }
 
+/// True in one lane of a warp in step, always the same. ptxas knows that it is one alone: behind `lane == 0` it writes
+/// a loop over the lanes around every TMA instruction.
+DEVICE bool elect_one() {
+    u32 elected;
+    asm volatile("{.reg .pred p; elect.sync _|p, 0xffffffff; selp.u32 %0, 1, 0, p;}" : "=r"(elected));
+    return elected != 0;
+}
+
 // ---- mbarrier -----------------------------------------------------------------------------------------------------
 
 DEVICE void barrier_init(u32 barrier, u32 arrivals) {
@@ -46,6 +54,11 @@ DEVICE void barrier_arrive(u32 barrier) {
 /// Arrives and announces `bytes` of TMA traffic: the phase ends when both have happened.
 DEVICE void barrier_arrive_expect(u32 barrier, u32 bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+
+/// Announces `bytes` of TMA traffic without arriving: the phase ends only after a later arrival.
+DEVICE void barrier_expect(u32 barrier, u32 bytes) {
+    asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
 DEVICE void barrier_wait(u32 barrier, u32 phase) {
@@ -116,13 +129,6 @@ DEVICE void tma_load(u32 target, const void* map, u32 barrier, int column, int r
         "[%1, {%3, %4, %5}], [%2], %6;" ::"r"(target),
         "l"(map), "r"(barrier), "r"(column), "r"(row), "r"(head), "l"(policy)
         : "memory");
-}
-
-/// Brings a box into L2 only. A hint: a box that is never loaded afterwards does no harm.
-DEVICE void tma_prefetch(const void* map, int column, int row, int head) {
-    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile [%0, {%1, %2, %3}];" ::"l"(map), "r"(column),
-                 "r"(row), "r"(head)
-                 : "memory");
 }
 
 /// Stores a box from shared memory; `tma_store_commit` closes the group that `tma_store_wait_read` waits for.

@@ -15,7 +15,10 @@ struct QueryTile {
 class Scheduler {
   public:
     DEVICE Scheduler(const AttnArgs& args, int lane)
-        : args_(args), lane_(lane), live_(live_blocks(lane)), count_(blocks_from(0) * args.heads * kTasksPerBlock) {}
+        : args_(args),
+          lane_(lane),
+          seq_len_(lane < args.batch ? __ldg(args.seq_lens + lane) : 0),
+          count_(blocks_from(0) * args.heads * kTasksPerBlock) {}
 
     /// Tasks of this call.
     DEVICE int count() const { return count_; }
@@ -43,15 +46,18 @@ class Scheduler {
     }
 
   private:
-    DEVICE int live_blocks(int batch) const {
-        return batch < args_.batch ? (__ldg(args_.seq_lens + batch) + kBlockSize - 1) / kBlockSize : 0;
+    DEVICE static int blocks_of(int seq_len) { return (seq_len + kBlockSize - 1) / kBlockSize; }
+    DEVICE int seq_len(int batch) const {
+        return batch < kWarp ? __shfl_sync(~0u, seq_len_, batch) : __ldg(args_.seq_lens + batch);
     }
+    DEVICE int live_blocks(int batch) const { return blocks_of(seq_len(batch)); }
 
     /// Query blocks of one head in every batch whose index is at least `q_block`.
     DEVICE int blocks_from(int q_block) const {
-        int sum = max(0, live_ - q_block);
+        int sum = max(0, blocks_of(seq_len_) - q_block);
+#pragma unroll 1
         for (int b = kWarp; b < args_.batch; b += kWarp)
-            sum += max(0, live_blocks(b + lane_) - q_block);
+            if (b + lane_ < args_.batch) sum += max(0, blocks_of(__ldg(args_.seq_lens + b + lane_)) - q_block);
         return __reduce_add_sync(~0u, sum);
     }
 
@@ -73,29 +79,32 @@ class Scheduler {
             if (live_blocks(batch) > low) rest -= args_.heads;
             ++batch;
         }
-        return {batch * args_.heads + rest, low, 0, __ldg(args_.seq_lens + batch)};
+        return {batch * args_.heads + rest, low, 0, seq_len(batch)};
     }
 
     /// Group by group of heads, whose K and V then stay in L2; descending query block within a group. In mask order a
     /// group is one head, and ascends.
     DEVICE QueryTile by_heads(int t) const {
         constexpr bool kInOrder = Tune::order == Tune::order_in_order;
-        constexpr int kGroupTokens = 1 << 16;  // 32 MB of K and V: about half of an H100's L2
-        const int group = kInOrder ? 1 : max(1, kGroupTokens / args_.t_max);
+        constexpr int kGroupBlocks = 512;  // 32 MB of K and V: about half of an H100's L2
+        const int group = kInOrder                                       ? 1
+                          : args_.heads * args_.q_blocks <= kGroupBlocks ? args_.heads  // without a division
+                                                                         : max(1, kGroupBlocks / args_.q_blocks);
         int batch = 0;
         while (t >= live_blocks(batch) * args_.heads)
             t -= live_blocks(batch++) * args_.heads;
         const int blocks = live_blocks(batch);
-        const int first_head = t / (blocks * group) * group;
+        int first_head = 0;
+        for (; t >= blocks * group; first_head += group)
+            t -= blocks * group;
         const int heads = min(group, args_.heads - first_head);
-        t -= first_head * blocks;
-        const int q_block = kInOrder ? t : blocks - 1 - t / heads;
-        return {batch * args_.heads + first_head + (kInOrder ? 0 : t % heads), q_block, 0,
-                __ldg(args_.seq_lens + batch)};
+        const int down = kInOrder ? 0 : static_cast<unsigned>(t) / static_cast<unsigned>(heads);
+        return {batch * args_.heads + first_head + (kInOrder ? 0 : t - down * heads), kInOrder ? t : blocks - 1 - down,
+                0, seq_len(batch)};
     }
 
     const AttnArgs& args_;
     int lane_;
-    int live_;  // live_blocks(lane_): all there is to know for up to 32 batches
+    int seq_len_;  // of batch `lane_`: all there is to know for up to 32 batches
     int count_;
 };

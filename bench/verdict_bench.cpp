@@ -78,8 +78,8 @@ struct Tally {
 /// Trials with the challenger's times multiplied by `factor`, until `count` or out of time.
 Tally run_trials(Pair& pair, const Study& study, int count, double factor, double seconds, std::ostream& log) {
     bool changed = false;
-    const auto scaled = [&](std::size_t index, int pairs) {
-        Result<PairedSamples> taken = pair.device->pair(index, pairs);
+    const auto scaled = [&](std::size_t index) {
+        Result<PairedSamples> taken = pair.device->pair(index, 1);
         if (taken.ok()) {
             for (float& time_ms : changed ? taken.value().b_ms : taken.value().a_ms)
                 time_ms = static_cast<float>(time_ms * factor);

@@ -116,24 +116,28 @@ double drift_share(std::span<const float> samples) {
     return median(slopes) * (count - 1) / median(samples);
 }
 
-TrimmedMean trimmed_mean(std::span<const double> samples) {
-    std::vector<double> sorted(samples.begin(), samples.end());
-    std::sort(sorted.begin(), sorted.end());
-    const std::size_t n = sorted.size();
+TrimmedMean trimmed_mean_of_sum(std::span<const Series> series) {
+    const std::size_t n = series.front().samples.size();
     const std::size_t cut = n / 5;
     const double kept = static_cast<double>(n - 2 * cut);
-    double sum = 0.0;
-    for (std::size_t i = cut; i < n - cut; ++i)
-        sum += sorted[i];
+    double mean = 0.0;
     // Winsorising pulls the trimmed samples to the nearest kept one: the spread that the trimmed mean really has.
-    const auto winsorised = [&](std::size_t i) { return sorted[std::clamp(i, cut, n - cut - 1)]; };
+    std::vector<double> winsorised(n, 0.0);
+    for (const Series& item : series) {
+        std::vector<double> sorted = item.samples;
+        std::sort(sorted.begin(), sorted.end());
+        for (std::size_t i = cut; i < n - cut; ++i)
+            mean += item.weight * sorted[i] / kept;
+        for (std::size_t i = 0; i < n; ++i)
+            winsorised[i] += item.weight * std::clamp(item.samples[i], sorted[cut], sorted[n - cut - 1]);
+    }
     double centre = 0.0;
-    for (std::size_t i = 0; i < n; ++i)
-        centre += winsorised(i) / static_cast<double>(n);
+    for (const double value : winsorised)
+        centre += value / static_cast<double>(n);
     double squares = 0.0;
-    for (std::size_t i = 0; i < n; ++i)
-        squares += (winsorised(i) - centre) * (winsorised(i) - centre);
-    return {sum / kept, squares / (kept * (kept - 1.0)), kept - 1.0};
+    for (const double value : winsorised)
+        squares += (value - centre) * (value - centre);
+    return {mean, squares / (kept * (kept - 1.0)), kept - 1.0};
 }
 
 double student_t_quantile(double tail, double freedom) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 namespace attune {
 
@@ -38,8 +39,13 @@ struct TrimmedMean {
     double variance = 0.0;  ///< of `mean` (winsorised)
     double freedom = 0.0;   ///< degrees of freedom of `variance`
 };
-/// Mean of the middle 60 % (Yuen). There must be at least two samples.
-[[nodiscard]] TrimmedMean trimmed_mean(std::span<const double> samples);
+struct Series {
+    double weight = 1.0;
+    std::vector<double> samples;
+};
+/// Weighted sum of the means of each series' middle 60 % (Yuen). The i-th samples of all series were taken together:
+/// what they share makes the sum less certain, and is counted. All have the same length, at least two.
+[[nodiscard]] TrimmedMean trimmed_mean_of_sum(std::span<const Series> series);
 
 /// The value that a Student t variable of `freedom` degrees exceeds with probability `tail` in (0, 0.5].
 [[nodiscard]] double student_t_quantile(double tail, double freedom);

@@ -11,17 +11,17 @@ namespace {
 
 constexpr std::size_t kFewestRatios = 4;
 
-/// Log ratios of the pairs in which the same side went first: `parity` 0 or 1, as the order is swapped from pair to
-/// pair. The mean of both groups' estimates is free of linear drift and of any advantage of going first or second.
-std::vector<double> log_ratios(const PairedSamples& samples, std::size_t parity) {
+/// Log ratios of the pairs taken in one place. The mean of both places' estimates is free of linear drift, of any
+/// advantage of going first or second, and of what a place in memory is worth; within one place nothing of that is
+/// there to be trimmed.
+std::vector<double> log_ratios(const PairedSamples& samples) {
     std::vector<double> ratios;
-    for (std::size_t i = parity; i < std::min(samples.a_ms.size(), samples.b_ms.size()); i += 2) {
+    for (std::size_t i = 0; i < std::min(samples.a_ms.size(), samples.b_ms.size()); ++i)
         ratios.push_back(std::log(static_cast<double>(samples.a_ms[i]) / static_cast<double>(samples.b_ms[i])));
-    }
     return ratios;
 }
 
-/// Weighted sum of trimmed means, with Welch and Satterthwaite's degrees of freedom.
+/// Sum of both places' trimmed means, with Welch and Satterthwaite's degrees of freedom.
 struct Estimate {
     double log_ratio = 0.0;
     double variance = 0.0;
@@ -36,17 +36,19 @@ std::optional<Estimate> estimate(const std::vector<CasePairs>& pairs) {
         static_cast<double>(std::count_if(cases.begin(), cases.end(), [](double n) { return n > 0; }));
     Estimate total;
     double spread = 0.0;
-    for (const CasePairs& item : pairs) {
-        const double weight = 0.5 / (families * cases[static_cast<std::size_t>(item.family)]);
-        for (const std::size_t parity : {0U, 1U}) {
-            const std::vector<double> ratios = log_ratios(item.samples, parity);
-            if (ratios.size() < kFewestRatios) return std::nullopt;
-            const TrimmedMean mean = trimmed_mean(ratios);
-            const double variance = weight * weight * mean.variance;
-            total.log_ratio += weight * mean.mean;
-            total.variance += variance;
-            spread += variance * variance / mean.freedom;
+    for (const std::size_t place : {0U, 1U}) {
+        // All cases are timed between two loads, and a load is worth the same to each: they are no independent
+        // witnesses.
+        std::vector<Series> series;
+        for (const CasePairs& item : pairs) {
+            series.push_back(
+                {0.5 / (families * cases[static_cast<std::size_t>(item.family)]), log_ratios(item.places[place])});
         }
+        if (series.empty() || series.front().samples.size() < kFewestRatios) return std::nullopt;
+        const TrimmedMean mean = trimmed_mean_of_sum(series);
+        total.log_ratio += mean.mean;
+        total.variance += mean.variance;
+        spread += mean.variance * mean.variance / mean.freedom;
     }
     if (spread > 0.0) total.freedom = total.variance * total.variance / spread;
     return total;
@@ -101,7 +103,7 @@ PairedVerdict judge_pairs(const std::vector<CasePairs>& pairs, const MeasureSett
     if (!found) return {1.0, 0.0, std::numeric_limits<double>::max(), false};
     std::size_t taken = std::numeric_limits<std::size_t>::max();
     for (const CasePairs& item : pairs)
-        taken = std::min(taken, item.samples.a_ms.size());
+        taken = std::min(taken, item.count());
     // Bonferroni over the looks: crude, but it holds whatever the dependence between looks.
     const double look_share = std::min(1.0, static_cast<double>(settings.min_pairs) / settings.max_pairs);
     const double tail = (1.0 - settings.confidence) / 2.0 * look_share;

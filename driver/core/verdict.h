@@ -1,6 +1,7 @@
 // Scores and verdicts: what a set of times is worth, whether a variant can still win, whether it has won. Pure.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -27,10 +28,13 @@ void keep_best(FamilyTimes& best, const FamilyTimes& family_ms);
 /// the incumbent's were taken minutes apart, so one that is slower by less than the noise floor still can.
 [[nodiscard]] bool can_still_win(double score_ms, double incumbent_ms, double floor_share);
 
-/// Alternating times of challenger (a) and incumbent (b) on one case, all rounds so far.
+/// Alternating times of challenger (a) and incumbent (b) on one case, all rounds so far: with either in its own place,
+/// where the challenger goes first, and in the other's, where it goes second.
 struct CasePairs {
     Family family = Family::sliding_window;
-    PairedSamples samples;
+    std::array<PairedSamples, 2> places;
+
+    [[nodiscard]] std::size_t count() const { return places[0].a_ms.size() + places[1].a_ms.size(); }
 };
 
 /// Challenger over incumbent: below 1 is a gain.

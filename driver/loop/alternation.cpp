@@ -3,43 +3,41 @@
 namespace attune {
 namespace {
 
-/// Adds what was taken while the sides had changed places, or had not. The verdict takes the first of every two pairs
-/// for one in which the challenger went first (core/verdict.h), so that changed ones are put the other way round.
-void append(PairedSamples& to, const PairedSamples& taken, bool changed) {
-    for (std::size_t i = 0; i < taken.a_ms.size(); ++i) {
-        const std::size_t from = changed ? i ^ 1U : i;
-        to.a_ms.push_back((changed ? taken.b_ms : taken.a_ms)[from]);
-        to.b_ms.push_back((changed ? taken.a_ms : taken.b_ms)[from]);
-    }
+/// Adds a pair; its sides are the wrong way round while they have changed places.
+void append(CasePairs& to, const PairedSamples& taken, bool changed) {
+    PairedSamples& samples = to.places[changed ? 1 : 0];
+    const std::vector<float>& challenger = changed ? taken.b_ms : taken.a_ms;
+    const std::vector<float>& incumbent = changed ? taken.a_ms : taken.b_ms;
+    samples.a_ms.insert(samples.a_ms.end(), challenger.begin(), challenger.end());
+    samples.b_ms.insert(samples.b_ms.end(), incumbent.begin(), incumbent.end());
 }
 
 }  // namespace
 
-Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePairs& take,
+Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePair& take,
                               const ChangePlaces& change_places) {
     std::vector<CasePairs> pairs;
     for (const CaseSpec& spec : suite.cases)
         pairs.push_back({spec.family, {}});
-    // Even, so that either side goes first as often as the other in both halves; and two are no less than `min_pairs`,
-    // as the verdict's share of the error for each look counts on no more looks than that allows.
-    const int half_round = (settings.min_pairs + 3) / 4 * 2;
-    const int round = 2 * half_round;
+    // As many pairs in either place; and no less than `min_pairs`, as the verdict's share of the error for each look
+    // counts on no more looks than that allows.
+    const int round = (settings.min_pairs + 1) / 2 * 2;
     Alternation ended;
     bool changed = false;
     do {
-        // A round begins with the places in which the last one ended: one change each.
-        for (const bool is_second : {false, true}) {
-            if (is_second) {
+        for (int in_round = 0; in_round < round; ++in_round) {
+            // No two pairs of a case share a load: each load is worth a little by itself.
+            if (ended.pairs > 0) {
                 if (const Result<bool> done = change_places(); !done.ok()) return done.failure();
                 changed = !changed;
             }
             for (std::size_t index = 0; index < pairs.size(); ++index) {
-                const Result<PairedSamples> taken = take(index, half_round);
+                const Result<PairedSamples> taken = take(index);
                 if (!taken.ok()) return taken.failure();
-                append(pairs[index].samples, taken.value(), changed);
+                append(pairs[index], taken.value(), changed);
             }
+            ++ended.pairs;
         }
-        ended.pairs += round;
         ended.verdict = judge_pairs(pairs, settings);
     } while (!ended.verdict.decided && ended.pairs + round <= settings.max_pairs);
     return ended;

@@ -18,17 +18,17 @@ struct Alternation {
     int pairs = 0;
 };
 
-/// Takes so many alternating pairs on a case.
-using TakePairs = std::function<Result<PairedSamples>(std::size_t case_index, int pairs)>;
+/// Times the two on a case, next to each other: what is in the challenger's slot, then what is in the incumbent's.
+using TakePair = std::function<Result<PairedSamples>(std::size_t case_index)>;
 
 /// Loads the two sides into each other's slot; the next call puts them back.
 using ChangePlaces = std::function<Result<bool>()>;
 
-/// Takes pairs on every case, in rounds of `min_pairs`, up to a multiple of four, until the verdict is decided or
-/// another round would exceed `max_pairs`; one is always taken. Half of each round is taken with the sides in each
-/// other's slot: where code and workspace lie in memory, the same binary has been seen to run 1 % faster or slower
+/// Takes pairs on every case, in rounds of `min_pairs`, an even number, until the verdict is decided or another round
+/// would exceed `max_pairs`; one is always taken. The sides change places between any two pairs, and thereby the order,
+/// too: where code and workspace lie in memory, the same binary has been seen to run 1 % faster or slower
 /// (docs/search.md).
-[[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePairs& take,
+[[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePair& take,
                                             const ChangePlaces& change_places);
 
 }  // namespace attune

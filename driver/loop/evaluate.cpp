@@ -200,7 +200,7 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
         return loaded.ok() ? device_.load(Slot::incumbent, changed ? experiment.variant : incumbent.variant) : loaded;
     };
     const auto ended = alternate(
-        suite_, settings_, [&](std::size_t index, int pairs) { return device_.pair(index, pairs); }, change_places);
+        suite_, settings_, [&](std::size_t index) { return device_.pair(index, 1); }, change_places);
     if (!changed || change_places().ok()) adopted_iter_ = incumbent.iter;
     if (!ended.ok()) return ended.failure();
     const PairedVerdict& verdict = ended.value().verdict;

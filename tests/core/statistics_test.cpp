@@ -61,23 +61,29 @@ TEST(StatisticsTest, StudentQuantilesMatchPublishedTables) {
 }
 
 TEST(StatisticsTest, TrimmedMeanIgnoresOutliersAndKnowsItsError) {
-    std::vector<double> samples{1, 2, 3, 4, 5, 6, 7, 8, 9, 1e9};
-    EXPECT_EQ(trimmed_mean(samples).mean, 5.5);
-    EXPECT_EQ(trimmed_mean(samples).freedom, 5.0);
-    std::mt19937_64 random(9);
-    std::normal_distribution<double> noise(0.0, 1.0);
-    double squares = 0.0;
-    double claimed = 0.0;
-    constexpr int kTrials = 2000;
-    for (int trial = 0; trial < kTrials; ++trial) {
-        std::vector<double> draws(40);
-        for (double& draw : draws)
-            draw = noise(random);
-        const TrimmedMean found = trimmed_mean(draws);
-        squares += found.mean * found.mean / kTrials;
-        claimed += found.variance / kTrials;
+    const std::vector<Series> one{{1.0, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1e9}}};
+    EXPECT_NEAR(trimmed_mean_of_sum(one).mean, 5.5, 1e-12);
+    EXPECT_EQ(trimmed_mean_of_sum(one).freedom, 5.0);
+    // Two series with noise of their own, and with noise that they share.
+    for (const double shared : {0.0, 0.7, 3.0}) {
+        std::mt19937_64 random(9);
+        std::normal_distribution<double> noise(0.0, 1.0);
+        double squares = 0.0;
+        double claimed = 0.0;
+        constexpr int kTrials = 2000;
+        for (int trial = 0; trial < kTrials; ++trial) {
+            std::vector<Series> draws(2, {0.5, std::vector<double>(40)});
+            for (std::size_t i = 0; i < 40; ++i) {
+                const double both = shared * noise(random);
+                for (Series& series : draws)
+                    series.samples[i] = both + noise(random);
+            }
+            const TrimmedMean found = trimmed_mean_of_sum(draws);
+            squares += found.mean * found.mean / kTrials;
+            claimed += found.variance / kTrials;
+        }
+        EXPECT_NEAR(claimed / squares, 1.0, 0.12) << shared;
     }
-    EXPECT_NEAR(claimed / squares, 1.0, 0.12);
 }
 
 TEST(StatisticsTest, NoiseShareIsTheDeviationOfSingleSamples) {

@@ -114,8 +114,14 @@ const std::vector<NoiseModel>& noise_models() {
     return models;
 }
 
+/// What a load of a binary into a place costs by itself: the place's share, and one drawn at each load.
+struct PlaceEffect {
+    double constant = 0.0;
+    double deviation = 0.0;
+};
+
 /// The challenge as the loop runs it: rounds until decided or out of budget. Returns whether the challenger won.
-bool wins(const NoiseModel& model, double true_ratio, std::mt19937_64& random) {
+bool wins(const NoiseModel& model, double true_ratio, std::mt19937_64& random, PlaceEffect effect = {}) {
     const MeasureSettings settings;
     std::vector<CasePairs> pairs;
     std::vector<Noise> noises;
@@ -124,14 +130,17 @@ bool wins(const NoiseModel& model, double true_ratio, std::mt19937_64& random) {
         noises.push_back(model.start());
     }
     for (int taken = 0; taken < settings.max_pairs; taken += settings.min_pairs) {
-        for (std::size_t c = 0; c < pairs.size(); ++c) {
-            for (int pair = 0; pair < settings.min_pairs; ++pair) {
-                const double first = noises[c](random);
-                const double second = noises[c](random);
-                const bool swapped = pair % 2 == 1;
+        for (int at = 0; at < settings.min_pairs; ++at) {
+            const bool changed = at % 2 == 1;
+            const double first_load = 1.0 + effect.constant + normal(random, effect.deviation);
+            const double second_load = 1.0 + normal(random, effect.deviation);
+            for (std::size_t c = 0; c < pairs.size(); ++c) {
                 const double base = 0.05 * static_cast<double>(c + 1);
-                pairs[c].samples.a_ms.push_back(static_cast<float>(base * true_ratio * (swapped ? second : first)));
-                pairs[c].samples.b_ms.push_back(static_cast<float>(base * (swapped ? first : second)));
+                const double first = base * first_load * noises[c](random);
+                const double second = base * second_load * noises[c](random);
+                PairedSamples& samples = pairs[c].places[changed ? 1 : 0];
+                samples.a_ms.push_back(static_cast<float>(true_ratio * (changed ? second : first)));
+                samples.b_ms.push_back(static_cast<float>(changed ? first : second));
             }
         }
         const PairedVerdict verdict = judge_pairs(pairs, settings);
@@ -165,13 +174,34 @@ TEST(VerdictTest, AGainOfOnePercentIsKeptInNineOfTenChallenges) {
     }
 }
 
+TEST(VerdictTest, WhereABinaryLiesInMemoryDecidesNothing) {
+    const NoiseModel& quiet = noise_models().back();
+    const std::vector<std::pair<const char*, PlaceEffect>> effects{
+        {"one slot 1.2 % slower", {0.012, 0.0}},
+        {"one slot 1.2 % faster, each load 0.3 %", {-0.012, 0.003}},
+        {"each load 0.6 %", {0.0, 0.006}},
+    };
+    for (const auto& [name, effect] : effects) {
+        std::mt19937_64 random(13);
+        int kept = 0, gains_kept = 0;
+        for (int trial = 0; trial < kTrials; ++trial) {
+            kept += wins(quiet, 1.0, random, effect) ? 1 : 0;
+            gains_kept += wins(quiet, 0.99, random, effect) ? 1 : 0;
+        }
+        EXPECT_LE(kept, kTrials / 100) << name;
+        EXPECT_GE(gains_kept, kTrials * 9 / 10) << name;
+        RecordProperty(name, std::to_string(kept) + " and " + std::to_string(gains_kept));
+    }
+}
+
 TEST(VerdictTest, RatioIsTheMeanOverFamiliesNotOverCases) {
     std::vector<CasePairs> pairs;
     const auto add = [&](Family family, double ratio) {
         CasePairs item{family, {}};
         for (int i = 0; i < 20; ++i) {
-            item.samples.a_ms.push_back(static_cast<float>(ratio));
-            item.samples.b_ms.push_back(1.0F);
+            PairedSamples& samples = item.places[static_cast<std::size_t>(i % 2)];
+            samples.a_ms.push_back(static_cast<float>(ratio));
+            samples.b_ms.push_back(1.0F);
         }
         pairs.push_back(item);
     };
@@ -188,7 +218,7 @@ TEST(VerdictTest, RatioIsTheMeanOverFamiliesNotOverCases) {
 
 TEST(VerdictTest, TooFewPairsDecideNothing) {
     const PairedVerdict verdict =
-        judge_pairs({{Family::sliding_window, {{1.0F, 1.0F}, {2.0F, 2.0F}}}}, MeasureSettings());
+        judge_pairs({{Family::sliding_window, {PairedSamples{{1.0F, 1.0F}, {2.0F, 2.0F}}}}}, MeasureSettings());
     EXPECT_FALSE(verdict.decided);
     EXPECT_GT(verdict.ratio_high, 1.0);
 }

@@ -46,10 +46,11 @@ struct Pair {
     std::unique_ptr<Device> device;
     Variant variant;
 
-    /// Both loaded anew, each where the other was.
-    Result<bool> change_places() {
-        const Result<bool> loaded = device->load(Slot::challenger, variant);
-        return loaded.ok() ? device->load(Slot::incumbent, variant) : loaded;
+    Result<bool> load(Placing placing) {
+        const Slot first = placing.incumbent_slot_first ? Slot::incumbent : Slot::challenger;
+        const Slot second = placing.incumbent_slot_first ? Slot::challenger : Slot::incumbent;
+        const Result<bool> loaded = device->load(first, variant);
+        return loaded.ok() ? device->load(second, variant) : loaded;
     }
 };
 
@@ -62,10 +63,7 @@ Pair open_pair(const Study& study, const KernelTemplate& kernel_template, const 
     const Candidate candidate = experiments.baseline(target);
     const Result<Artifact> artifact = make_compiler(target.kind, context)->compile(experiments.job(candidate, target));
     if (!artifact.ok()) throw EnvironmentError(artifact.failure().diagnostics);
-    Pair pair{std::move(device), experiments.variant(candidate, artifact.value(), target)};
-    if (const Result<bool> loaded = pair.change_places(); !loaded.ok())
-        throw EnvironmentError(loaded.failure().diagnostics);
-    return pair;
+    return {std::move(device), experiments.variant(candidate, artifact.value(), target)};
 }
 
 struct Tally {
@@ -86,15 +84,15 @@ Tally run_trials(Pair& pair, const Study& study, int count, double factor, doubl
         }
         return taken;
     };
-    const auto change_places = [&] {
-        changed = !changed;
-        return pair.change_places();
+    const auto load = [&](Placing placing) {
+        changed = placing.changed;
+        return pair.load(placing);
     };
     Tally tally;
     const Clock::time_point started = Clock::now();
     while (tally.trials < count && tally.elapsed_s < seconds) {
-        changed = false;
-        const Result<Alternation> ended = alternate(study.suite, study.measure, scaled, change_places);
+        const auto seed = static_cast<std::uint64_t>(tally.trials);
+        const Result<Alternation> ended = alternate(study.suite, study.measure, scaled, load, seed);
         if (!ended.ok()) throw EnvironmentError(ended.failure().diagnostics);
         const PairedVerdict& verdict = ended.value().verdict;
         ++tally.trials;

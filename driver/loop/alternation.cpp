@@ -1,5 +1,7 @@
 #include "loop/alternation.h"
 
+#include <random>
+
 namespace attune {
 namespace {
 
@@ -15,26 +17,27 @@ void append(CasePairs& to, const PairedSamples& taken, bool changed) {
 }  // namespace
 
 Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePair& take,
-                              const ChangePlaces& change_places) {
+                              const LoadSides& load, std::uint64_t seed) {
     std::vector<CasePairs> pairs;
     for (const CaseSpec& spec : suite.cases)
         pairs.push_back({spec.family, {}});
     // As many pairs in either place; and no less than `min_pairs`, as the verdict's share of the error for each look
     // counts on no more looks than that allows.
     const int round = (settings.min_pairs + 1) / 2 * 2;
+    std::mt19937_64 random(seed);
+    std::bernoulli_distribution either;
     Alternation ended;
-    bool changed = false;
+    Placing placing;
     do {
         for (int in_round = 0; in_round < round; ++in_round) {
-            // No two pairs of a case share a load: each load is worth a little by itself.
-            if (ended.pairs > 0) {
-                if (const Result<bool> done = change_places(); !done.ok()) return done.failure();
-                changed = !changed;
-            }
+            // Both places in every two pairs, so that drift is shared out as well.
+            placing.changed = in_round % 2 == 0 ? either(random) : !placing.changed;
+            placing.incumbent_slot_first = either(random);
+            if (const Result<bool> loaded = load(placing); !loaded.ok()) return loaded.failure();
             for (std::size_t index = 0; index < pairs.size(); ++index) {
                 const Result<PairedSamples> taken = take(index);
                 if (!taken.ok()) return taken.failure();
-                append(pairs[index], taken.value(), changed);
+                append(pairs[index], taken.value(), placing.changed);
             }
             ++ended.pairs;
         }

@@ -2,6 +2,7 @@
 // does.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "core/measurement.h"
@@ -21,14 +22,20 @@ struct Alternation {
 /// Times the two on a case, next to each other: what is in the challenger's slot, then what is in the incumbent's.
 using TakePair = std::function<Result<PairedSamples>(std::size_t case_index)>;
 
-/// Loads the two sides into each other's slot; the next call puts them back.
-using ChangePlaces = std::function<Result<bool>()>;
+/// How the two sides are loaded for a pair: into their own slots of the device or into each other's, and which slot
+/// first.
+struct Placing {
+    bool changed = false;
+    bool incumbent_slot_first = false;
+};
+using LoadSides = std::function<Result<bool>(Placing placing)>;
 
 /// Takes pairs on every case, in rounds of `min_pairs`, an even number, until the verdict is decided or another round
-/// would exceed `max_pairs`; one is always taken. The sides change places between any two pairs, and thereby the order,
-/// too: where code and workspace lie in memory, the same binary has been seen to run 1 % faster or slower
+/// would exceed `max_pairs`; one is always taken. Both sides are loaded anew for every pair, half of the pairs in each
+/// other's slot, in an order drawn from `seed`: where code and workspace lie in memory, the same binary has been seen
+/// to run 1 % faster or slower, and a driver that goes round in memory would favour one side in any fixed order
 /// (docs/search.md).
 [[nodiscard]] Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePair& take,
-                                            const ChangePlaces& change_places);
+                                            const LoadSides& load, std::uint64_t seed);
 
 }  // namespace attune

@@ -194,14 +194,18 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
     // loaded anew before anything is compared with it.
     adopted_iter_ = 0;
     bool changed = false;
-    const auto change_places = [&]() -> Result<bool> {
-        changed = !changed;
-        const Result<bool> loaded = device_.load(Slot::challenger, changed ? incumbent.variant : experiment.variant);
-        return loaded.ok() ? device_.load(Slot::incumbent, changed ? experiment.variant : incumbent.variant) : loaded;
+    const auto load = [&](Placing placing) -> Result<bool> {
+        changed = placing.changed;
+        for (const bool incumbent_slot : {placing.incumbent_slot_first, !placing.incumbent_slot_first}) {
+            const Variant& variant = incumbent_slot != changed ? incumbent.variant : experiment.variant;
+            const auto loaded = device_.load(incumbent_slot ? Slot::incumbent : Slot::challenger, variant);
+            if (!loaded.ok()) return loaded;
+        }
+        return true;
     };
     const auto ended = alternate(
-        suite_, settings_, [&](std::size_t index) { return device_.pair(index, 1); }, change_places);
-    if (!changed || change_places().ok()) adopted_iter_ = incumbent.iter;
+        suite_, settings_, [&](std::size_t index) { return device_.pair(index, 1); }, load, experiment.fresh_draw);
+    if (!changed || load({}).ok()) adopted_iter_ = incumbent.iter;
     if (!ended.ok()) return ended.failure();
     const PairedVerdict& verdict = ended.value().verdict;
     evaluation.pair =

@@ -88,6 +88,16 @@ TEST_F(EvaluateTest, WhereAVariantLiesInMemoryDecidesNothing) {
     EXPECT_NEAR(evaluation.pair->ratio, 0.98, 0.004);
 }
 
+TEST_F(EvaluateTest, ADriverThatGoesRoundInMemoryDecidesNothing) {
+    behaviour_.noise = 0.001;
+    behaviour_.latency_ms = [](const Knobs&) { return 1.0; };
+    for (const int period : {2, 3, 4, 8}) {
+        behaviour_.memory = [period](int n) { return n % period == 0 ? 0.985 : 1.0; };
+        for (int trial = 0; trial < 50; ++trial)
+            ASSERT_EQ(evaluate(4, 5).status, Status::discard) << "period " << period << ", trial " << trial;
+    }
+}
+
 TEST_F(EvaluateTest, TheIncumbentIsBackInItsPlaceWhateverEndedAnAlternation) {
     ASSERT_EQ(evaluate(4, 5).status, Status::keep);
     // Loads of the challenger: to be checked, with the places changed, and to be put back.
@@ -109,8 +119,8 @@ TEST_F(EvaluateTest, RoundsKeepToTheBudgetAndToTheLooksTheVerdictAllowsFor) {
     struct Budget {
         int min_pairs, max_pairs, taken;
     };
-    const std::vector<Budget> budgets{{8, 8, 8},       {8, 12, 8},      {9, 9, 10},   {9, 10, 10},
-                                      {9, 40, 40},     {10, 12, 10},    {11, 47, 36}, {12, 40, 36},
+    const std::vector<Budget> budgets{{8, 8, 8},      {8, 12, 8},     {9, 9, 10},   {9, 10, 10},
+                                      {9, 40, 40},    {10, 12, 10},   {11, 47, 36}, {12, 40, 36},
                                       {13, 210, 210}, {20, 200, 200}, {21, 43, 22}, {21, 200, 198}};
     for (const auto& [min_pairs, max_pairs, expected] : budgets) {
         SCOPED_TRACE(::testing::Message() << min_pairs << " to " << max_pairs << " pairs");
@@ -122,13 +132,19 @@ TEST_F(EvaluateTest, RoundsKeepToTheBudgetAndToTheLooksTheVerdictAllowsFor) {
             ++taken[index];
             return PairedSamples();
         };
-        int changes = 0;
-        const auto change_places = [&]() -> Result<bool> { return ++changes > 0; };
-        const Result<Alternation> ended = alternate(suite_, settings_, take, change_places);
+        int changed = 0, loads = 0, incumbent_first = 0;
+        const auto load = [&](Placing placing) -> Result<bool> {
+            changed += placing.changed ? 1 : 0;
+            incumbent_first += placing.incumbent_slot_first ? 1 : 0;
+            return ++loads > 0;
+        };
+        const Result<Alternation> ended = alternate(suite_, settings_, take, load, 5);
         ASSERT_TRUE(ended.ok());
         EXPECT_EQ(ended.value().pairs, expected);
         EXPECT_THAT(taken, ::testing::Each(expected));
-        EXPECT_EQ(changes, expected - 1);
+        EXPECT_EQ(loads, expected);
+        EXPECT_EQ(changed, expected / 2);
+        EXPECT_THAT(incumbent_first, ::testing::AllOf(::testing::Gt(0), ::testing::Lt(expected)));
         const int round = (min_pairs + 1) / 2 * 2;
         EXPECT_LE(expected / round, max_pairs / min_pairs);
     }

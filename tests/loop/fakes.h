@@ -35,6 +35,8 @@ struct Behaviour {
     std::function<bool(const Knobs&, Draw)> correct = [](const Knobs&, Draw) { return true; };
     double noise = 0.0;            ///< relative standard deviation of a sample
     double challenger_slot = 1.0;  ///< factor on the times of what runs in the challenger's slot
+    /// Factor on the times of what a device loads as its n-th, until the next load into that slot.
+    std::function<double(int n)> memory = [](int) { return 1.0; };
 };
 
 class FakeCompiler : public Compiler {
@@ -80,6 +82,7 @@ class FakeDevice : public Device {
     [[nodiscard]] Result<bool> load(Slot slot, const Variant& variant) override {
         Knobs knobs = read_knobs(variant.artifact.path);
         if (slot == Slot::challenger) ++loads;
+        (slot == Slot::challenger ? challenger_memory_ : incumbent_memory_) = behaviour_.memory(all_loads_++);
         if (auto failure = behaviour_.launch(knobs)) return *failure;
         (slot == Slot::challenger ? challenger_ : incumbent_) = std::move(knobs);
         return true;
@@ -111,7 +114,8 @@ class FakeDevice : public Device {
     // Triangular noise from a counter: the same every run, whatever the threads do.
     float sample(Slot slot) {
         const Knobs& knobs = slot == Slot::challenger ? challenger_ : incumbent_;
-        const double place = slot == Slot::challenger ? behaviour_.challenger_slot : 1.0;
+        const double place =
+            slot == Slot::challenger ? behaviour_.challenger_slot * challenger_memory_ : incumbent_memory_;
         const auto uniform = [this] {
             state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
             return static_cast<double>(state_ >> 33U) / static_cast<double>(1ULL << 31U);
@@ -124,6 +128,9 @@ class FakeDevice : public Device {
     std::string uuid_;
     Knobs challenger_;
     Knobs incumbent_;
+    int all_loads_ = 0;
+    double challenger_memory_ = 1.0;
+    double incumbent_memory_ = 1.0;
     std::uint64_t state_ = 42;
 };
 

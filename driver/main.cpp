@@ -31,8 +31,10 @@ int terminal_width() {
 
 std::filesystem::path cache_dir() {
     if (const std::string own = environment("ATTUNE_CACHE"); !own.empty()) return own;
-    if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return std::filesystem::path(xdg) / "attune";
-    if (const std::string home = environment("HOME"); !home.empty()) return std::filesystem::path(home) / ".cache/attune";
+    if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty())
+        return std::filesystem::path(xdg) / "attune";
+    if (const std::string home = environment("HOME"); !home.empty())
+        return std::filesystem::path(home) / ".cache/attune";
     return std::filesystem::temp_directory_path() / fmt::format("attune-cache-{}", ::getuid());
 }
 

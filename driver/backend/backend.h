@@ -19,11 +19,11 @@ namespace attune {
 
 /// One variant to compile. Self-contained: the compiler reads no file but its own cache.
 struct CompileJob {
-    std::vector<SourceFile> sources;  ///< bundle of KernelTemplate::source_bundle
-    std::string main_source;          ///< name of the file to compile
-    std::vector<std::string> entries; ///< kernels whose resources are reported
+    std::vector<SourceFile> sources;   ///< bundle of KernelTemplate::source_bundle
+    std::string main_source;           ///< name of the file to compile
+    std::vector<std::string> entries;  ///< kernels whose resources are reported
     DeviceKind kind = DeviceKind::cuda;
-    std::string arch_name;            ///< "sm_90a"; "native" on a CPU
+    std::string arch_name;  ///< "sm_90a"; "native" on a CPU
 };
 
 class Compiler {
@@ -75,7 +75,7 @@ class Device {
 
 /// What a machine offers, for `doctor` and for `--device auto`.
 struct Capability {
-    std::string what;    ///< "CUDA driver", "NVRTC", "system compiler"
+    std::string what;  ///< "CUDA driver", "NVRTC", "system compiler"
     bool available = false;
     std::string detail;  ///< version, or why it is missing
     std::string remedy;  ///< command that mends it, empty when available

@@ -18,7 +18,9 @@
 namespace attune {
 namespace {
 
-const char* kind_name(DeviceKind kind) { return kind == DeviceKind::cuda ? "cuda" : "cpu"; }
+const char* kind_name(DeviceKind kind) {
+    return kind == DeviceKind::cuda ? "cuda" : "cpu";
+}
 
 std::vector<int> parse_ordinals(std::string_view list) {
     std::vector<int> ordinals;
@@ -43,9 +45,10 @@ LibrarySearch cuda_search(const CliContext& context) {
 DeviceChoice choose_cuda(const std::string& text) {
     const int count = cuda_device_count();
     if (count == 0) {
-        throw EnvironmentError(fmt::format("--device {}: no usable CUDA GPU here; `attune doctor` says what is missing, "
-                                           "and --device cpu needs none",
-                                           text));
+        throw EnvironmentError(
+            fmt::format("--device {}: no usable CUDA GPU here; `attune doctor` says what is missing, "
+                        "and --device cpu needs none",
+                        text));
     }
     DeviceChoice choice{DeviceKind::cuda, {0}};
     if (text == "cuda:all") {
@@ -56,7 +59,8 @@ DeviceChoice choose_cuda(const std::string& text) {
     }
     for (const int ordinal : choice.ordinals) {
         if (ordinal >= count) {
-            throw EnvironmentError(fmt::format("--device {}: there is no GPU {}; this machine has {}", text, ordinal, count));
+            throw EnvironmentError(
+                fmt::format("--device {}: there is no GPU {}; this machine has {}", text, ordinal, count));
         }
     }
     return choice;
@@ -110,8 +114,8 @@ DeviceChoice choose_devices(const std::string& text, DeviceKind wanted) {
         throw InputError(fmt::format("--device {}: write auto, cpu, cuda, cuda:0,1 or cuda:all", text));
     }
     if (text != "auto" && is_cuda != (wanted == DeviceKind::cuda)) {
-        throw InputError(fmt::format("--device {}: the study's template runs on {}; choose that, or another study", text,
-                                     kind_name(wanted)));
+        throw InputError(fmt::format("--device {}: the study's template runs on {}; choose that, or another study",
+                                     text, kind_name(wanted)));
     }
     if (wanted == DeviceKind::cpu) return {DeviceKind::cpu, {0}};
     return choose_cuda(text == "auto" ? "cuda" : text);
@@ -134,7 +138,8 @@ std::unique_ptr<RemoteDevice> start_device(DeviceKind kind, int ordinal, const C
     // A kernel that allocates without end fails by itself before the machine has no memory left for others.
     if (kind == DeviceKind::cpu) command.address_space_bytes = physical_memory_bytes();
     const std::string label = kind == DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", ordinal);
-    return std::make_unique<RemoteDevice>(std::move(command), DeviceDeadlines{.request_s = settings.run_timeout_s}, label);
+    return std::make_unique<RemoteDevice>(std::move(command), DeviceDeadlines{.request_s = settings.run_timeout_s},
+                                          label);
 }
 
 }  // namespace attune

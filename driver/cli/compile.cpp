@@ -39,7 +39,9 @@ std::vector<Candidate> choose(const Space& space, std::int64_t sample, std::uint
     return chosen;
 }
 
-std::string number(int value) { return value < 0 ? "-" : fmt::format("{}", value); }
+std::string number(int value) {
+    return value < 0 ? "-" : fmt::format("{}", value);
+}
 
 void print_row(std::ostream& out, const std::string& params, const Result<Artifact>& result) {
     if (!result.ok()) {
@@ -52,8 +54,8 @@ void print_row(std::ostream& out, const std::string& params, const Result<Artifa
     const Artifact& artifact = result.value();
     for (const KernelResources& kernel : artifact.kernels) {
         out << fmt::format("{}\tok\t{}\t{}\t{}\t{}\t{}\t{}\n", params, kernel.entry, number(kernel.registers),
-                           number(kernel.shared_bytes), number(kernel.spill_store_bytes), number(kernel.spill_load_bytes),
-                           artifact.performance_warning ? "performance warning" : "");
+                           number(kernel.shared_bytes), number(kernel.spill_store_bytes),
+                           number(kernel.spill_load_bytes), artifact.performance_warning ? "performance warning" : "");
     }
 }
 
@@ -63,15 +65,18 @@ void run(const CompileOptions& options, const CliContext& context) {
     const bool on_cpu = kernel_template.device() == DeviceKind::cpu;
     const TargetFacts target = on_cpu ? kernel_template.usual_target() : target_facts(options.arch);
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty())
-        throw InputError(fmt::format("--arch {}: {}; name another architecture, or another study", options.arch, reason));
+        throw InputError(
+            fmt::format("--arch {}: {}; name another architecture, or another study", options.arch, reason));
     const Space space = kernel_template.space(target);
     const Experiments experiments(study, kernel_template, space, options.study);
     const std::vector<Candidate> candidates = choose(space, options.sample, study.seed);
 
     EventQueue events;
     const int jobs = options.jobs > 0 ? options.jobs : static_cast<int>(std::thread::hardware_concurrency());
-    CompilePool pool(jobs, [&] { return start_compiler(kernel_template.device(), context, study.measure); }, events);
-    for (std::size_t i = 0; i < candidates.size(); ++i) pool.submit(i, experiments.job(candidates[i], target));
+    CompilePool pool(
+        jobs, [&] { return start_compiler(kernel_template.device(), context, study.measure); }, events);
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+        pool.submit(i, experiments.job(candidates[i], target));
 
     context.out << "params\toutcome\tentry\tregisters\tshared_bytes\tspill_store_bytes\tspill_load_bytes\tnote\n";
     std::size_t failed = 0;
@@ -91,12 +96,14 @@ void run(const CompileOptions& options, const CliContext& context) {
 
 void add_compile(CLI::App& app, const CliContext& context) {
     auto options = std::make_shared<CompileOptions>();
-    CLI::App* command = app.add_subcommand("compile", "compile variants with no GPU present; registers, shared memory, spills");
+    CLI::App* command =
+        app.add_subcommand("compile", "compile variants with no GPU present; registers, shared memory, spills");
     command->add_option("study", options->study, "study file, or the name of one in configs/studies")->required();
     command->add_option("--arch", options->arch, "sm_80, sm_90a, …")->capture_default_str();
     command->add_option("--sample", options->sample, "the defaults and N-1 random legal variants instead of all")
         ->check(CLI::PositiveNumber);
-    command->add_option("--jobs", options->jobs, "compilers at a time (default: one a core)")->check(CLI::PositiveNumber);
+    command->add_option("--jobs", options->jobs, "compilers at a time (default: one a core)")
+        ->check(CLI::PositiveNumber);
     command->callback([options, &context] { run(*options, context); });
 }
 

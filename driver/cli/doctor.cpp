@@ -33,7 +33,8 @@ void print_text(const CliContext& context, const std::vector<Capability>& found)
 void print_json(const CliContext& context, const std::vector<Capability>& found) {
     nlohmann::json list = nlohmann::json::array();
     for (const Capability& item : found) {
-        list.push_back({{"what", item.what}, {"available", item.available}, {"detail", item.detail}, {"remedy", item.remedy}});
+        list.push_back(
+            {{"what", item.what}, {"available", item.available}, {"detail", item.detail}, {"remedy", item.remedy}});
     }
     const nlohmann::json page{{"version", version_text()},
                               {"capabilities", list},

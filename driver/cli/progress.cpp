@@ -14,7 +14,9 @@ std::string duration(double seconds) {
     return fmt::format("{}s", whole);
 }
 
-std::string score(const std::optional<double>& ms) { return ms ? fmt::format("{:.4f} ms", *ms) : "-"; }
+std::string score(const std::optional<double>& ms) {
+    return ms ? fmt::format("{:.4f} ms", *ms) : "-";
+}
 
 }  // namespace
 
@@ -39,7 +41,8 @@ void ProgressPrinter::on_tick(const LoopProgress& progress) {
     last_tick_s_ = progress.elapsed_s;
     const double rate = progress.elapsed_s > 0 ? static_cast<double>(progress.recorded) / progress.elapsed_s : 0.0;
     std::string left;
-    if (progress.left && rate > 0) left = fmt::format(", {} left", duration(static_cast<double>(*progress.left) / rate));
+    if (progress.left && rate > 0)
+        left = fmt::format(", {} left", duration(static_cast<double>(*progress.left) / rate));
     out_ << fmt::format("\r\033[K{} done, best {}, {:.2f}/s, {} compiling, {} measuring, {} elapsed{}",
                         progress.recorded, score(progress.best_ms), rate, progress.compiling, progress.measuring,
                         duration(progress.elapsed_s), left)
@@ -47,6 +50,8 @@ void ProgressPrinter::on_tick(const LoopProgress& progress) {
     line_open_ = true;
 }
 
-void ProgressPrinter::on_message(const std::string& message) { print_line(message); }
+void ProgressPrinter::on_message(const std::string& message) {
+    print_line(message);
+}
 
 }  // namespace attune

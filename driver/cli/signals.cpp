@@ -18,7 +18,8 @@ extern "C" void request_stop(int signal_number) {
 
 StopSignals::StopSignals() {
     stop_requested = false;
-    for (const int number : {SIGINT, SIGTERM}) ::signal(number, request_stop);
+    for (const int number : {SIGINT, SIGTERM})
+        ::signal(number, request_stop);
     // A closed terminal is a request to stop too, except under nohup, which has it ignored.
     if (::signal(SIGHUP, request_stop) == SIG_IGN) ::signal(SIGHUP, SIG_IGN);
     // Whoever reads the progress may leave; the night goes on without being watched.
@@ -26,10 +27,13 @@ StopSignals::StopSignals() {
 }
 
 StopSignals::~StopSignals() {
-    for (const int number : {SIGINT, SIGTERM, SIGPIPE}) ::signal(number, SIG_DFL);
+    for (const int number : {SIGINT, SIGTERM, SIGPIPE})
+        ::signal(number, SIG_DFL);
     if (::signal(SIGHUP, SIG_DFL) == SIG_IGN) ::signal(SIGHUP, SIG_IGN);
 }
 
-const std::atomic<bool>& StopSignals::flag() const { return stop_requested; }
+const std::atomic<bool>& StopSignals::flag() const {
+    return stop_requested;
+}
 
 }  // namespace attune

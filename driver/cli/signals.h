@@ -4,8 +4,8 @@
 
 namespace attune {
 
-/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into a flag while it lives; a second one of them ends the program
-/// at once, in the usual way. A closed pipe ends nothing. One at a time.
+/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into a flag while it lives; a second one of them ends the
+/// program at once, in the usual way. A closed pipe ends nothing. One at a time.
 class StopSignals {
   public:
     StopSignals();

@@ -142,7 +142,8 @@ void read_lists(const JsonObject& root, TemplateSpec& spec) {
 }
 
 const SourceFile* find_file(const std::vector<SourceFile>& files, std::string_view name) {
-    const auto found = std::find_if(files.begin(), files.end(), [&](const SourceFile& file) { return file.name == name; });
+    const auto found =
+        std::find_if(files.begin(), files.end(), [&](const SourceFile& file) { return file.name == name; });
     return found == files.end() ? nullptr : &*found;
 }
 

@@ -17,8 +17,8 @@ inline constexpr std::size_t kMaxTemplateFileBytes = 1U << 20U;
 /// Throws InputError naming file, key and what to write instead.
 [[nodiscard]] KernelTemplate load_template(const std::filesystem::path& folder);
 
-/// As load_template, from files already read: those of a folder, or those an iteration was recorded with. `where` stands
-/// for the folder in messages.
+/// As load_template, from files already read: those of a folder, or those an iteration was recorded with. `where`
+/// stands for the folder in messages.
 [[nodiscard]] KernelTemplate make_template(std::vector<SourceFile> files, const std::string& where);
 
 /// The sources of a template folder, sorted by name; names are relative to it, with forward slashes.

@@ -36,13 +36,13 @@ struct Artifact {
 struct CheckReport {
     bool passed = false;
     double o_max_abs_error = 0.0;
-    double o_worst_ratio = 0.0;    ///< worst |a-b| / (atol + rtol |b|); passes at <= 1
+    double o_worst_ratio = 0.0;  ///< worst |a-b| / (atol + rtol |b|); passes at <= 1
     double lse_max_abs_error = 0.0;
     double lse_worst_ratio = 0.0;
     std::int64_t o_bad_elements = 0;
     std::int64_t lse_bad_elements = 0;
-    bool guards_intact = true;     ///< bands around o and lse unharmed
-    std::string detail;            ///< first mismatch, in words; empty when passed
+    bool guards_intact = true;  ///< bands around o and lse unharmed
+    std::string detail;         ///< first mismatch, in words; empty when passed
 };
 
 /// Raw latencies of one case, in the order taken.
@@ -73,7 +73,7 @@ struct EnvironmentFacts {
     std::string compiler;        ///< "NVRTC 13.0"
     std::string host;
     std::string attune_version;
-    int sm_clock_mhz = 0;        ///< at the time of reading; 0 unknown
+    int sm_clock_mhz = 0;  ///< at the time of reading; 0 unknown
     int memory_clock_mhz = 0;
     int temperature_c = 0;
     std::string throttle_reasons;  ///< comma-separated, "none", or empty when unknown

@@ -42,9 +42,17 @@ auto value_of(const Names& names, std::string_view text) -> std::optional<declty
 
 }  // namespace
 
-std::string_view to_string(Status status) { return name_of(kStatusNames, status); }
-std::string_view to_string(Outcome outcome) { return name_of(kOutcomeNames, outcome); }
-std::optional<Status> parse_status(std::string_view text) { return value_of(kStatusNames, text); }
-std::optional<Outcome> parse_outcome(std::string_view text) { return value_of(kOutcomeNames, text); }
+std::string_view to_string(Status status) {
+    return name_of(kStatusNames, status);
+}
+std::string_view to_string(Outcome outcome) {
+    return name_of(kOutcomeNames, outcome);
+}
+std::optional<Status> parse_status(std::string_view text) {
+    return value_of(kStatusNames, text);
+}
+std::optional<Outcome> parse_outcome(std::string_view text) {
+    return value_of(kOutcomeNames, text);
+}
 
 }  // namespace attune

@@ -30,7 +30,7 @@ struct Failure {
 template <class T>
 class [[nodiscard]] Result {
   public:
-    Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}         // NOLINT: implicit on purpose
+    Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}            // NOLINT: implicit on purpose
     Result(Failure failure) : content_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT: implicit on purpose
 
     [[nodiscard]] bool ok() const { return content_.index() == 0; }

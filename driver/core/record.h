@@ -20,7 +20,7 @@ using FamilyTimes = std::array<std::optional<double>, kFamilies.size()>;
 struct CaseRecord {
     std::string case_id;
     Family family = Family::sliding_window;
-    std::optional<CheckReport> check;   ///< worst of the plain draws
+    std::optional<CheckReport> check;  ///< worst of the plain draws
     Samples samples;
     std::optional<double> cold_median_ms;
     std::optional<double> warm_median_ms;
@@ -36,15 +36,15 @@ struct StressRecord {
 /// The alternation against the incumbent, when there was one.
 struct PairRecord {
     std::int64_t incumbent_iter = 0;
-    double ratio = 1.0;       ///< challenger over incumbent, geometric mean over families
-    double ratio_low = 1.0;   ///< interval at the study's confidence
+    double ratio = 1.0;      ///< challenger over incumbent, geometric mean over families
+    double ratio_low = 1.0;  ///< interval at the study's confidence
     double ratio_high = 1.0;
-    int pairs = 0;            ///< per case
+    int pairs = 0;  ///< per case
 };
 
 /// Everything an experiment leaves behind.
 struct IterationRecord {
-    std::string params;       ///< canonical `key=value,…`, or empty
+    std::string params;  ///< canonical `key=value,…`, or empty
     Status status = Status::crash;
     Outcome outcome = Outcome::crash;
     std::string description;  ///< what was changed and why; tabs and newlines are replaced
@@ -56,10 +56,10 @@ struct IterationRecord {
     std::optional<PairRecord> pair;
     std::vector<CaseRecord> cases;
     std::vector<StressRecord> stresses;
-    std::string template_hash;            ///< SHA-256 of the template's files: which edition of the kernel this is
-    std::optional<Artifact> artifact;     ///< absent when the compile failed before options were known
-    std::string diagnostics;              ///< compiler log or failure text, bounded
-    std::string reproduce;                ///< command that repeats it
+    std::string template_hash;         ///< SHA-256 of the template's files: which edition of the kernel this is
+    std::optional<Artifact> artifact;  ///< absent when the compile failed before options were known
+    std::string diagnostics;           ///< compiler log or failure text, bounded
+    std::string reproduce;             ///< command that repeats it
     EnvironmentFacts environment;
     double compile_s = 0.0;
     double device_s = 0.0;

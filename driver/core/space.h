@@ -61,7 +61,9 @@ class Space {
     /// Walking `visit(0)` to `visit(extent() - 1)` meets every legal candidate once, and illegal ones in between unless
     /// the members are listed. Writes to `candidate` rather than allocating.
     [[nodiscard]] std::uint64_t extent() const { return listed_ ? members_.size() : combinations_; }
-    void visit(std::uint64_t position, Candidate& candidate) const { at(listed_ ? members_[position] : position, candidate); }
+    void visit(std::uint64_t position, Candidate& candidate) const {
+        at(listed_ ? members_[position] : position, candidate);
+    }
 
     /// All parameters at their defaults; not necessarily legal.
     [[nodiscard]] Candidate defaults() const;

@@ -45,14 +45,12 @@ constexpr std::array kSums{Function{"+", "add", +[](double a, double b) { return
 constexpr std::array kProducts{Function{"*", "multiply", +[](double a, double b) { return a * b; }},
                                Function{"/", "divide", +[](double a, double b) { return a / b; }},
                                Function{"%", "modulo", +[](double a, double b) { return std::fmod(a, b); }}};
-constexpr std::array kCalls2{
-    Function{"min", "minimum", +[](double a, double b) { return std::min(a, b); }},
-    Function{"max", "maximum", +[](double a, double b) { return std::max(a, b); }},
-    Function{"ceil_div", "ceil_div", +[](double a, double b) { return std::ceil(a / b); }}};
-constexpr std::array kCalls1{
-    Function{"floor", "floor_of", +[](double a, double) { return std::floor(a); }},
-    Function{"ceil", "ceil_of", +[](double a, double) { return std::ceil(a); }},
-    Function{"abs", "absolute", +[](double a, double) { return std::abs(a); }}};
+constexpr std::array kCalls2{Function{"min", "minimum", +[](double a, double b) { return std::min(a, b); }},
+                             Function{"max", "maximum", +[](double a, double b) { return std::max(a, b); }},
+                             Function{"ceil_div", "ceil_div", +[](double a, double b) { return std::ceil(a / b); }}};
+constexpr std::array kCalls1{Function{"floor", "floor_of", +[](double a, double) { return std::floor(a); }},
+                             Function{"ceil", "ceil_of", +[](double a, double) { return std::ceil(a); }},
+                             Function{"abs", "absolute", +[](double a, double) { return std::abs(a); }}};
 
 bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -63,7 +61,8 @@ bool is_digit(char c) {
 
 /// A number both languages read as the same double.
 std::string number(double value) {
-    if (!std::isfinite(value)) return std::isnan(value) ? "not_a_number()" : value > 0 ? "infinity()" : "negative(infinity())";
+    if (!std::isfinite(value))
+        return std::isnan(value) ? "not_a_number()" : value > 0 ? "infinity()" : "negative(infinity())";
     if (value < 0 || std::signbit(value)) return fmt::format("negative({})", number(-value));
     std::string text = fmt::format("{}", value);
     if (text.find_first_of(".e") == std::string::npos) text += ".0";

@@ -53,7 +53,8 @@ class LineScanner {
             return i + rest.find('(') + 1;
         }
         // A ' between digits groups them.
-        const bool separator = rest.front() == '\'' && i > 0 && std::isxdigit(static_cast<unsigned char>(line[i - 1])) != 0;
+        const bool separator =
+            rest.front() == '\'' && i > 0 && std::isxdigit(static_cast<unsigned char>(line[i - 1])) != 0;
         if (rest.front() == '"' || (rest.front() == '\'' && !separator)) return end_of_literal(line, i);
         return i + 1;
     }
@@ -112,7 +113,8 @@ class Flattener {
             std::smatch match;
             const bool directive = scanner.begins_as_code(line) && line.find('#') != std::string::npos;
             if (directive && std::regex_match(line, once)) continue;
-            if (directive && std::regex_match(line, match, include) && append_include(name, match[1].str(), depth)) continue;
+            if (directive && std::regex_match(line, match, include) && append_include(name, match[1].str(), depth))
+                continue;
             if (directive && std::regex_match(line, match, condition)) conditions_ += match[1] == "endif" ? -1 : 1;
             output_ += line;
             output_ += '\n';
@@ -123,7 +125,8 @@ class Flattener {
     bool append_include(const std::string& from, const std::string& written, int depth) {
         const auto beside = (std::filesystem::path(from).parent_path() / written).lexically_normal().generic_string();
         auto found = files_.find(beside);
-        if (found == files_.end()) found = files_.find(std::filesystem::path(written).lexically_normal().generic_string());
+        if (found == files_.end())
+            found = files_.find(std::filesystem::path(written).lexically_normal().generic_string());
         if (found == files_.end()) return false;
         const std::string& name = found->first;
         const std::string& text = *found->second;
@@ -148,7 +151,7 @@ class Flattener {
     std::set<std::string> done_;     ///< taken in on every path: later includes of them vanish
     std::set<std::string> guarded_;  ///< taken in on some path
     std::set<std::string> open_;
-    int conditions_ = 0;             ///< #if nesting of the output
+    int conditions_ = 0;  ///< #if nesting of the output
     std::string output_;
 };
 

@@ -27,8 +27,9 @@ int whole(const ExpressionCode& code, const ExpressionText& source) {
 }  // namespace
 
 const std::vector<std::string>& call_names() {
-    static const std::vector<std::string> names{"batch",    "heads",        "t_max",         "q_blocks",         "max_nnz",
-                                                "sm_count", "shared_limit", "shared_per_sm", "registers_per_sm", "arch"};
+    static const std::vector<std::string> names{
+        "batch",    "heads",        "t_max",         "q_blocks",         "max_nnz",
+        "sm_count", "shared_limit", "shared_per_sm", "registers_per_sm", "arch"};
     return names;
 }
 

@@ -63,13 +63,13 @@ std::vector<Row> read_rows(const Reader& reader, const std::string& study, const
     run_query(reader.path(), kSelect, texts, sink);
     if (!device_name.empty()) std::erase_if(sink.rows, [&](const Row& row) { return row.device != device_name; });
     if (sink.rows.empty()) {
-        throw InputError(fmt::format("study {} has no iterations{}", study,
-                                     device_name.empty() ? "" : " on '" + device_name + "'"));
+        throw InputError(
+            fmt::format("study {} has no iterations{}", study, device_name.empty() ? "" : " on '" + device_name + "'"));
     }
     for (const Row& row : sink.rows) {
         if (row.device != sink.rows.front().device) {
-            throw InputError(fmt::format("study {} was measured on '{}' and on '{}'; choose one with --measured-on", study,
-                                         sink.rows.front().device, row.device));
+            throw InputError(fmt::format("study {} was measured on '{}' and on '{}'; choose one with --measured-on",
+                                         study, sink.rows.front().device, row.device));
         }
     }
     return std::move(sink.rows);
@@ -203,10 +203,10 @@ std::string kernel_tuner_text(const Reader& reader, const std::string& study, co
     Json names = Json::array();
     for (const auto& [name, values] : parameters.items())
         names.push_back(name);
-    Json header{{"device_name", rows.front().device}, {"kernel_name", info.name},
-                {"problem_size", info.suite.cases.size()}, {"tune_params_keys", names},
-                {"tune_params", parameters}, {"objective", "time"},
-                {"schema_version", "1.0.0"}};
+    Json header{
+        {"device_name", rows.front().device}, {"kernel_name", info.name},  {"problem_size", info.suite.cases.size()},
+        {"tune_params_keys", names},          {"tune_params", parameters}, {"objective", "time"},
+        {"schema_version", "1.0.0"}};
 
     std::map<std::string, std::string> entries;  // a configuration measured twice: the later one
     for (const Row& row : rows) {
@@ -233,7 +233,8 @@ std::string t4_text(const Reader& reader, const std::string& study, const std::s
     Json results = Json::array();
     for (const Row& row : read_rows(reader, info.name, device_name))
         results.push_back(t4_result(row));
-    return dump({{"schema_version", "1.0.0"}, {"metadata", {{"timeunit", "milliseconds"}}}, {"results", results}}, 1) + "\n";
+    return dump({{"schema_version", "1.0.0"}, {"metadata", {{"timeunit", "milliseconds"}}}, {"results", results}}, 1) +
+           "\n";
 }
 
 }  // namespace attune

@@ -6,7 +6,8 @@ namespace attune {
 
 CompilePool::CompilePool(int workers, const std::function<std::unique_ptr<Compiler>()>& make, EventQueue& events)
     : events_(events) {
-    for (int i = 0; i < workers; ++i) compilers_.push_back(make());
+    for (int i = 0; i < workers; ++i)
+        compilers_.push_back(make());
     for (auto& compiler : compilers_) {
         threads_.emplace_back([this, &compiler = *compiler] { work(compiler); });
     }
@@ -14,11 +15,14 @@ CompilePool::CompilePool(int workers, const std::function<std::unique_ptr<Compil
 
 CompilePool::~CompilePool() {
     orders_.close();
-    for (auto& compiler : compilers_) compiler->interrupt();
+    for (auto& compiler : compilers_)
+        compiler->interrupt();
     threads_.clear();
 }
 
-void CompilePool::submit(Ticket ticket, CompileJob job) { orders_.push({ticket, std::move(job)}); }
+void CompilePool::submit(Ticket ticket, CompileJob job) {
+    orders_.push({ticket, std::move(job)});
+}
 
 void CompilePool::work(Compiler& compiler) {
     while (auto order = orders_.pop()) {

@@ -185,9 +185,10 @@ Incumbent Loop::compile_incumbent(const IterationRow& row, const Experiments& ed
     const Candidate candidate = edition.candidate(row.params);
     Result<Artifact> artifact = setup_.make_compiler()->compile(edition.job(candidate, target_));
     if (!artifact.ok()) {
-        throw EnvironmentError(fmt::format("iteration {} is the best of study '{}', but no longer compiles ({}); restore "
-                                           "its source with `attune restore`, or start another study",
-                                           row.iter, setup_.study.name, artifact.failure().diagnostics));
+        throw EnvironmentError(
+            fmt::format("iteration {} is the best of study '{}', but no longer compiles ({}); restore "
+                        "its source with `attune restore`, or start another study",
+                        row.iter, setup_.study.name, artifact.failure().diagnostics));
     }
     return {row.iter, edition.variant(candidate, std::move(artifact.value()), target_)};
 }
@@ -202,8 +203,8 @@ bool Loop::wants_more() const {
 }
 
 int Loop::count(Pending::Stage stage) const {
-    return static_cast<int>(
-        std::count_if(pending_.begin(), pending_.end(), [stage](const auto& item) { return item.second.stage == stage; }));
+    return static_cast<int>(std::count_if(pending_.begin(), pending_.end(),
+                                          [stage](const auto& item) { return item.second.stage == stage; }));
 }
 
 void Loop::refill() {
@@ -312,9 +313,10 @@ void Loop::handle(const ArtifactLost& event) {
     runners_[event.device]->release();
     Pending& pending = pending_.at(event.ticket);
     if (++pending.artifact_losses == kMaxArtifactLosses) {
-        throw EnvironmentError(fmt::format("{} keeps vanishing: the cache loses what is written to it; set ATTUNE_CACHE to "
-                                           "another folder",
-                                           pending.artifact.path));
+        throw EnvironmentError(
+            fmt::format("{} keeps vanishing: the cache loses what is written to it; set ATTUNE_CACHE to "
+                        "another folder",
+                        pending.artifact.path));
     }
     observer_.on_message("the cache has been emptied; compiling again");
     if (const auto row = store_.incumbent()) adopt_incumbent(*row);
@@ -335,7 +337,9 @@ void Loop::measure_again(Pending& pending) {
     pending.stage = Pending::Stage::ready;
 }
 
-void Loop::handle(const EnvironmentBroken& event) { throw EnvironmentError(event.reason); }
+void Loop::handle(const EnvironmentBroken& event) {
+    throw EnvironmentError(event.reason);
+}
 
 void Loop::record(const Proposal& proposal, IterationRecord record) {
     last_iter_ = store_.finish(record, experiments_.record_sources(proposal.candidate));

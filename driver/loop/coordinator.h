@@ -35,10 +35,10 @@ struct LoopSetup {
     /// Makes the template an iteration was recorded with, when that is another edition than `kernel_template`.
     std::function<KernelTemplate(std::vector<SourceFile>)> load_edition{};
     int compile_workers = 1;
-    std::string boot_id{};        ///< of this boot of the machine: tells a killed coordinator from a machine that went down
-    std::string study_file{};     ///< for the command that reproduces an iteration
+    std::string boot_id{};  ///< of this boot of the machine: tells a killed coordinator from a machine that went down
+    std::string study_file{};  ///< for the command that reproduces an iteration
     std::string strategy_name{};
-    bool remeasure = false;     ///< do not tell the strategy what earlier runs recorded
+    bool remeasure = false;  ///< do not tell the strategy what earlier runs recorded
 };
 
 /// Where a run stands, for whoever watches.

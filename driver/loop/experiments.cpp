@@ -67,14 +67,17 @@ Experiments::Experiments(const Study& study, const KernelTemplate& kernel_templa
 Candidate Experiments::baseline(const TargetFacts& target) const {
     const Candidate baseline = space_.parse(study_.baseline, space_.defaults());
     if (const std::string reason = kernel_template_.violated(baseline, target); !reason.empty()) {
-        throw InputError(fmt::format("study '{}': the baseline {} is not legal on {}: {}; choose other values under "
-                                     "'baseline'",
-                                     study_.name, space_.describe(baseline), target.arch_name, reason));
+        throw InputError(
+            fmt::format("study '{}': the baseline {} is not legal on {}: {}; choose other values under "
+                        "'baseline'",
+                        study_.name, space_.describe(baseline), target.arch_name, reason));
     }
     return baseline;
 }
 
-Candidate Experiments::candidate(const std::string& params) const { return space_.parse(params, space_.defaults()); }
+Candidate Experiments::candidate(const std::string& params) const {
+    return space_.parse(params, space_.defaults());
+}
 
 std::vector<SourceFile> Experiments::record_sources(const Candidate& candidate) const {
     std::vector<SourceFile> sources = kernel_template_.source_bundle(candidate);
@@ -91,7 +94,8 @@ CompileJob Experiments::job(const Candidate& candidate, const TargetFacts& targe
 
 Variant Experiments::variant(const Candidate& candidate, Artifact artifact, const TargetFacts& target) const {
     Variant variant{std::move(artifact), {}};
-    for (const CallShape& shape : shapes_) variant.plans.push_back(kernel_template_.plan(candidate, shape, target));
+    for (const CallShape& shape : shapes_)
+        variant.plans.push_back(kernel_template_.plan(candidate, shape, target));
     return variant;
 }
 

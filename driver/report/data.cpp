@@ -67,8 +67,8 @@ std::vector<EnvironmentUse> read_environments(const Reader& reader, const std::s
          "max(sm_clock_mhz), min(nullif(temperature_c, 0)), max(temperature_c), group_concat(DISTINCT "
          "nullif(throttle_reasons, '')) FROM iterations WHERE study = ?1 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC",
          study, [&](std::span<const Cell> cells) {
-             uses.push_back({text_of(cells[0]), text_of(cells[1]), text_of(cells[2]), text_of(cells[3]), text_of(cells[4]),
-                             text_of(cells[5]), text_of(cells[11]), count_of(cells[6]),
+             uses.push_back({text_of(cells[0]), text_of(cells[1]), text_of(cells[2]), text_of(cells[3]),
+                             text_of(cells[4]), text_of(cells[5]), text_of(cells[11]), count_of(cells[6]),
                              range_text(count_of(cells[7]), count_of(cells[8])),
                              range_text(count_of(cells[9]), count_of(cells[10]))});
          });
@@ -95,7 +95,8 @@ std::string without_numbers(const std::string& message) {
 std::vector<FailureGroup> read_failures(const Reader& reader, const std::string& study) {
     std::map<std::pair<std::string, std::string>, FailureGroup> groups;
     each(reader,
-         "SELECT outcome, substr(diagnostics, 1, 400), description, iter, reproduce FROM iterations WHERE study = ?1 AND "
+         "SELECT outcome, substr(diagnostics, 1, 400), description, iter, reproduce FROM iterations WHERE study = ?1 "
+         "AND "
          "status = 'crash' ORDER BY shard, iter",
          study, [&](std::span<const Cell> cells) {
              const std::string message = message_of(text_of(cells[1]), text_of(cells[2]));
@@ -129,7 +130,8 @@ std::optional<double> repeat_share_of(const std::vector<IterationRow>& rows) {
         const auto [found, added] = ranges.try_emplace(key, *row.geomean_ms, *row.geomean_ms);
         if (added) continue;
         repeated.insert(key);
-        found->second = {std::min(found->second.first, *row.geomean_ms), std::max(found->second.second, *row.geomean_ms)};
+        found->second = {std::min(found->second.first, *row.geomean_ms),
+                         std::max(found->second.second, *row.geomean_ms)};
     }
     std::vector<double> shares;
     for (const auto& key : repeated)
@@ -138,7 +140,8 @@ std::optional<double> repeat_share_of(const std::vector<IterationRow>& rows) {
     return median(shares);
 }
 
-std::vector<CaseNoise> noise_of(const IterationDetail& best, const Suite& suite, const std::optional<DeviceLimits>& limits) {
+std::vector<CaseNoise> noise_of(const IterationDetail& best, const Suite& suite,
+                                const std::optional<DeviceLimits>& limits) {
     std::vector<CaseNoise> noise;
     for (const CaseRecord& item : best.record.cases) {
         CaseNoise& row = noise.emplace_back();
@@ -177,7 +180,8 @@ FamilyTimes best_family_of(const std::vector<IterationRow>& rows) {
     return best;
 }
 
-/// How slow a row is beside the best kernel over the families it was timed on: one that was stopped early has only some.
+/// How slow a row is beside the best kernel over the families it was timed on: one that was stopped early has only
+/// some.
 std::optional<double> slowdown(const IterationRow& row, const FamilyTimes& best) {
     double logs = 0.0;
     int families = 0;
@@ -194,7 +198,8 @@ Effects effects_of(const std::vector<IterationRow>& rows, const IterationDetail&
     std::vector<Observation> observations;
     for (const IterationRow& row : rows) {
         if (row.template_hash != best.record.template_hash) continue;
-        if (const auto time = slowdown(row, best.record.family_ms)) observations.push_back({split_params(row.params), *time});
+        if (const auto time = slowdown(row, best.record.family_ms))
+            observations.push_back({split_params(row.params), *time});
     }
     return knob_effects(observations, split_params(best.record.params));
 }

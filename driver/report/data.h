@@ -55,7 +55,7 @@ struct ReportData {
     std::optional<double> repeat_share;     ///< median disagreement of candidates measured more than once
     std::optional<DeviceLimits> limits;
     FamilyTimes floors;
-    FamilyTimes best_family;                ///< lowest of each family, whichever kernel
+    FamilyTimes best_family;  ///< lowest of each family, whichever kernel
     Effects effects;
 };
 

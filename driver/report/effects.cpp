@@ -84,7 +84,8 @@ Columns make_columns(const std::vector<Observation>& observations,
 std::vector<std::size_t> active_columns(const Observation& observation, const Columns& columns) {
     std::vector<std::size_t> active{0};
     for (const auto& setting : observation.settings) {
-        if (const auto found = columns.index.find(setting); found != columns.index.end()) active.push_back(found->second);
+        if (const auto found = columns.index.find(setting); found != columns.index.end())
+            active.push_back(found->second);
     }
     return active;
 }

@@ -10,7 +10,7 @@ namespace attune {
 /// A timed result as the model sees it.
 struct Observation {
     std::vector<std::pair<std::string, std::string>> settings;  ///< knob and value
-    double time = 0.0;  ///< in any unit
+    double time = 0.0;                                          ///< in any unit
 };
 
 /// How much slower a value is than the best kernel's, other knobs being equal: 0.05 is 5 % slower.

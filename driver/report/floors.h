@@ -11,8 +11,8 @@ namespace attune {
 
 /// What a device was measured to reach with plain work: large bf16 matrix products, and copies.
 struct DeviceLimits {
-    double tflops;        ///< bf16 matrix products
-    double terabytes_s;   ///< copies
+    double tflops;       ///< bf16 matrix products
+    double terabytes_s;  ///< copies
 };
 
 /// Nothing for a device nobody has measured.

@@ -8,10 +8,10 @@
 namespace attune {
 
 struct ReportOptions {
-    std::string study;            ///< empty: the only one
+    std::string study;  ///< empty: the only one
     std::string attune_version;
-    std::string generated_at;     ///< as people read it
-    int refresh_s = 0;            ///< the page reloads itself this often; 0: never
+    std::string generated_at;  ///< as people read it
+    int refresh_s = 0;         ///< the page reloads itself this often; 0: never
 };
 
 /// The page. Whatever the record holds (parameters, descriptions, logs) ends up as text, never as markup or script.

@@ -113,8 +113,8 @@ void GaussianProcess::fit(std::vector<KnownScore> observations) {
     condition();
 }
 
-/// What has not been compiled yet counts as the known one it covaries with most. To leave its distances out instead would
-/// break the triangle inequality, and with it the covariance: near to two that are far from each other.
+/// What has not been compiled yet counts as the known one it covaries with most. To leave its distances out instead
+/// would break the triangle inequality, and with it the covariance: near to two that are far from each other.
 void GaussianProcess::guess_resources() {
     std::vector<std::size_t> known;
     for (std::size_t i = 0; i < resources_.size(); ++i) {

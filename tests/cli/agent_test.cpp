@@ -1,5 +1,5 @@
-// docs/agents.md, followed by a scripted agent through the built program: twenty experiments on the CPU device, among them
-// a syntax error, a wrong result and a hang.
+// docs/agents.md, followed by a scripted agent through the built program: twenty experiments on the CPU device, among
+// them a syntax error, a wrong result and a hang.
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -30,19 +30,34 @@ class Agent : public testing::Test {
         std::filesystem::copy(source, folder_.path() / "template");
         json cases = json::array();
         for (const char* family : {"sliding_window", "sliding_window_global", "sliding_window_retrieval"}) {
-            cases.push_back({{"case_id", family}, {"family", family}, {"batch_size", 1}, {"num_heads", 1}, {"t_max", 256},
-                             {"window_blocks", 1}, {"global_blocks", 1}, {"retrieval_blocks", 1}, {"seed", 5}});
+            cases.push_back({{"case_id", family},
+                             {"family", family},
+                             {"batch_size", 1},
+                             {"num_heads", 1},
+                             {"t_max", 256},
+                             {"window_blocks", 1},
+                             {"global_blocks", 1},
+                             {"retrieval_blocks", 1},
+                             {"seed", 5}});
         }
         folder_.write("suite.json", cases.dump());
-        study_ = folder_.write("agent.json", json{{"name", "agent"},
-                                                  {"template", (folder_.path() / "template").string()},
-                                                  {"suite", (folder_.path() / "suite.json").string()},
-                                                  {"space", {{"constraints", {{{"require", "fault == fault_none || threads == 1"},
-                                                                               {"because", "a fault needs one thread"}}}}}},
-                                                  {"measure",
-                                                   {{"draws", 1}, {"min_samples", 2}, {"max_samples", 3}, {"warm_samples", 1},
-                                                    {"min_pairs", 8}, {"max_pairs", 8}, {"run_timeout_s", 8}}}}
-                                                 .dump());
+        study_ = folder_.write(
+            "agent.json",
+            json{{"name", "agent"},
+                 {"template", (folder_.path() / "template").string()},
+                 {"suite", (folder_.path() / "suite.json").string()},
+                 {"space",
+                  {{"constraints",
+                    {{{"require", "fault == fault_none || threads == 1"}, {"because", "a fault needs one thread"}}}}}},
+                 {"measure",
+                  {{"draws", 1},
+                   {"min_samples", 2},
+                   {"max_samples", 3},
+                   {"warm_samples", 1},
+                   {"min_pairs", 8},
+                   {"max_pairs", 8},
+                   {"run_timeout_s", 8}}}}
+                .dump());
     }
 
     [[nodiscard]] Ran attune(const std::string& arguments) const {
@@ -64,7 +79,8 @@ class Agent : public testing::Test {
     }
 
     /// The source of an iteration with one edit, as a folder.
-    [[nodiscard]] std::string edit(const std::string& name, int iter, const std::string& what, const std::string& with) const {
+    [[nodiscard]] std::string edit(const std::string& name, int iter, const std::string& what,
+                                   const std::string& with) const {
         const std::filesystem::path folder = folder_.path() / name;
         const Ran restored = attune(fmt::format("restore {} --study agent --to {}", iter, folder.string()));
         EXPECT_EQ(restored.code, 0) << restored.err;
@@ -106,7 +122,8 @@ TEST_F(Agent, DrivesTwentyExperimentsAndAllAreOnRecord) {
     EXPECT_EQ(wrong["code"], kCrash);
     EXPECT_EQ(wrong["outcome"], "incorrect");
 
-    const json hang = attempt("", "waits for nobody", edit("hang", 1, line, "float total = 0; for (volatile int spin = 0;; spin = 0) {}"));
+    const json hang = attempt("", "waits for nobody",
+                              edit("hang", 1, line, "float total = 0; for (volatile int spin = 0;; spin = 0) {}"));
     EXPECT_EQ(hang["code"], kCrash);
     EXPECT_EQ(hang["outcome"], "timeout");
     for (const json& crash : {syntax, wrong, hang}) {
@@ -143,9 +160,10 @@ TEST_F(Agent, DrivesTwentyExperimentsAndAllAreOnRecord) {
 TEST_F(Agent, IsToldWhatToWriteInstead) {
     ASSERT_EQ(attempt("", "baseline")["code"], kKeep);
     const std::string start = fmt::format("try {} --device cpu -m x ", study_.string());
-    for (const auto& [arguments, word] : {std::pair{"--set unrol=2", "unroll"}, std::pair{"--set unroll=3", "1, 2, 4, 8"},
-                                          std::pair{"--set fault=hang,threads=2", "not legal on native: a fault needs one thread"},
-                                          std::pair{"--set unroll=1", "--remeasure"}, std::pair{"--template /nowhere", "/nowhere"}}) {
+    for (const auto& [arguments, word] :
+         {std::pair{"--set unrol=2", "unroll"}, std::pair{"--set unroll=3", "1, 2, 4, 8"},
+          std::pair{"--set fault=hang,threads=2", "not legal on native: a fault needs one thread"},
+          std::pair{"--set unroll=1", "--remeasure"}, std::pair{"--template /nowhere", "/nowhere"}}) {
         const Ran ran = attune(start + arguments);
         EXPECT_EQ(ran.code, kBadInput) << arguments << ran.err;
         EXPECT_THAT(ran.err, HasSubstr(word)) << arguments;

@@ -62,7 +62,8 @@ class FakeCompiler : public Compiler {
 
 class FakeDevice : public Device {
   public:
-    FakeDevice(const Behaviour& behaviour, std::string uuid = "double-0") : behaviour_(behaviour), uuid_(std::move(uuid)) {}
+    FakeDevice(const Behaviour& behaviour, std::string uuid = "double-0")
+        : behaviour_(behaviour), uuid_(std::move(uuid)) {}
 
     [[nodiscard]] TargetFacts target() override {
         TargetFacts facts;
@@ -95,8 +96,10 @@ class FakeDevice : public Device {
     }
     [[nodiscard]] Result<Samples> time(Slot slot, std::size_t, const SampleRequest& request) override {
         Samples samples;
-        for (int i = 0; i < request.cold; ++i) samples.cold_ms.push_back(sample(slot));
-        for (int i = 0; i < request.warm; ++i) samples.warm_ms.push_back(sample(slot));
+        for (int i = 0; i < request.cold; ++i)
+            samples.cold_ms.push_back(sample(slot));
+        for (int i = 0; i < request.warm; ++i)
+            samples.warm_ms.push_back(sample(slot));
         return samples;
     }
     [[nodiscard]] Result<PairedSamples> pair(std::size_t, int pairs) override {

@@ -16,10 +16,10 @@
 namespace attune {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Behaviour;
 using testing::FakeCompiler;
 using testing::FakeDevice;
+using ::testing::HasSubstr;
 using testing::Knobs;
 
 class Watcher : public LoopObserver {
@@ -111,7 +111,8 @@ TEST_F(LoopTest, ExhaustsTheSpaceAndFindsItsBest) {
     const auto all = rows();
     EXPECT_EQ(all.front().params, "a=5,b=0");
     EXPECT_EQ(all.front().description, "baseline");
-    const auto best = std::find_if(all.rbegin(), all.rend(), [](const auto& row) { return row.status == Status::keep; });
+    const auto best =
+        std::find_if(all.rbegin(), all.rend(), [](const auto& row) { return row.status == Status::keep; });
     EXPECT_EQ(best->params, "a=3,b=0");
     EXPECT_LT(*best->delta_ms, 0.0);
 }
@@ -193,7 +194,8 @@ TEST_F(LoopTest, SeveralDevicesShareTheWork) {
     EXPECT_EQ(run({}, "random", 3), LoopEnd::exhausted);
     expect_each_once(40);
     std::set<std::string> devices;
-    for (const IterationRow& row : rows()) devices.insert(row.device_uuid);
+    for (const IterationRow& row : rows())
+        devices.insert(row.device_uuid);
     EXPECT_EQ(devices.size(), 3U);
 }
 
@@ -274,7 +276,8 @@ TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     EXPECT_EQ(run({.max_iters = 3, .hours = {}}), LoopEnd::limit_reached);
     // Somebody edits the template: what was measured before is another kernel now.
     TempFolder edited;
-    std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", edited.path(), std::filesystem::copy_options::recursive);
+    std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", edited.path(),
+                          std::filesystem::copy_options::recursive);
     std::ofstream(edited.path() / "kernel.cpp", std::ios::app) << "// edited\n";
     toy_ = load_template(edited.path());
     space_ = toy_.space(target_facts_);
@@ -303,7 +306,8 @@ class OpeningTest : public LoopTest {
         std::function<void()> open_;
     };
     std::unique_ptr<Device> make_device(std::size_t index) override {
-        return std::make_unique<SlowToOpen>(behaviour_, "double-" + std::to_string(index), [this, index] { open_(index); });
+        return std::make_unique<SlowToOpen>(behaviour_, "double-" + std::to_string(index),
+                                            [this, index] { open_(index); });
     }
     /// Waits, at most ten seconds, until so many compiles have begun.
     void await_compiles(int count) {

@@ -14,7 +14,8 @@ std::vector<Observation> results(int count, double noise, std::uint32_t seed) {
     std::normal_distribution<double> normal(0.0, noise);
     std::vector<Observation> observations;
     for (int i = 0; i < count; ++i) {
-        const int a = static_cast<int>(random() % 3), b = static_cast<int>(random() % 2), c = static_cast<int>(random() % 2);
+        const int a = static_cast<int>(random() % 3), b = static_cast<int>(random() % 2),
+                  c = static_cast<int>(random() % 2);
         const double log = std::log(0.05) + a * std::log(1.1) + c * std::log(1.4) + normal(random);
         observations.push_back(
             {{{"a", std::to_string(a)}, {"b", std::to_string(b)}, {"c", c == 1 ? "on" : "off"}}, std::exp(log)});

@@ -157,7 +157,8 @@ TEST_F(MergeTest, DatabasesOfOtherVersionsAreRefusedWithAdvice) {
         return message_of<EnvironmentError>([&] { (void)merge_databases(Paths{a, b}, at("all.db")); });
     };
     EXPECT_THAT(refusal(version + 1), AllOf(HasSubstr("b.db"), HasSubstr("newer attune"), HasSubstr("update attune")));
-    EXPECT_THAT(refusal(version - 1), AllOf(HasSubstr("b.db"), HasSubstr("older attune"), HasSubstr("run `attune tune`")));
+    EXPECT_THAT(refusal(version - 1),
+                AllOf(HasSubstr("b.db"), HasSubstr("older attune"), HasSubstr("run `attune tune`")));
     EXPECT_FALSE(std::filesystem::exists(at("all.db")));
 }
 

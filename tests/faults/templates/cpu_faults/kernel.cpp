@@ -26,7 +26,8 @@ static_assert(kFault != Tune::fault_compile_error, "the fault that was asked for
 constexpr unsigned long burn(unsigned long seed) {
     unsigned long sum = seed;  // unsigned, for an overflow would be an error and the end
     for (unsigned long i = 0; i < 1000; ++i) {
-        for (unsigned long j = 0; j < 1000; ++j) sum += (sum ^ i) + j;
+        for (unsigned long j = 0; j < 1000; ++j)
+            sum += (sum ^ i) + j;
     }
     return sum;
 }
@@ -79,11 +80,13 @@ void attend_row(const AttnArgs& args, int head, int row) {
             const unsigned short* k = args.k + (head_start + key) * kHeadDim;
             const unsigned short* v = args.v + (head_start + key) * kHeadDim;
             float score = 0.0f;
-            for (int dim = 0; dim < kHeadDim; ++dim) score += to_float(q[dim]) * to_float(k[dim]);
+            for (int dim = 0; dim < kHeadDim; ++dim)
+                score += to_float(q[dim]) * to_float(k[dim]);
             score *= args.scale;
             const float new_top = std::max(top, score);
             const float correction = std::exp(top - new_top), weight = std::exp(score - new_top);
-            for (int dim = 0; dim < kHeadDim; ++dim) out[dim] = out[dim] * correction + weight * to_float(v[dim]);
+            for (int dim = 0; dim < kHeadDim; ++dim)
+                out[dim] = out[dim] * correction + weight * to_float(v[dim]);
             sum = sum * correction + weight;
             top = new_top;
         }
@@ -96,13 +99,16 @@ void attend_row(const AttnArgs& args, int head, int row) {
 
 void attend(const AttnArgs& args) {
     for (int head = 0; head < args.batch * args.heads; ++head) {
-        for (int row = 0; row < args.t_max; ++row) attend_row(args, head, row);
+        for (int row = 0; row < args.t_max; ++row)
+            attend_row(args, head, row);
     }
 }
 
 // ---- while running ----
 
-long rows_of(const AttnArgs& args) { return static_cast<long>(args.batch) * args.heads * args.t_max; }
+long rows_of(const AttnArgs& args) {
+    return static_cast<long>(args.batch) * args.heads * args.t_max;
+}
 
 int descend(int depth) {
     volatile char frame[4096];
@@ -112,7 +118,8 @@ int descend(int depth) {
 
 [[noreturn]] void spin() {
     volatile unsigned turn = 0;
-    for (;;) turn = turn + 1;
+    for (;;)
+        turn = turn + 1;
 }
 
 [[noreturn]] void chatter() {
@@ -132,30 +139,55 @@ bool go_wrong(const AttnArgs& args) {
     static int calls = 0;
     ++calls;
     switch (kFault) {
-        case Tune::fault_segfault: *reinterpret_cast<volatile int*>(16) = 1; return false;
-        case Tune::fault_endless_loop: spin();
-        case Tune::fault_write_input: const_cast<volatile unsigned short*>(args.q)[0] = 1; return false;
-        case Tune::fault_stale: return false;
+        case Tune::fault_segfault:
+            *reinterpret_cast<volatile int*>(16) = 1;
+            return false;
+        case Tune::fault_endless_loop:
+            spin();
+        case Tune::fault_write_input:
+            const_cast<volatile unsigned short*>(args.q)[0] = 1;
+            return false;
+        case Tune::fault_stale:
+            return false;
         // Right while it is checked for the first time, and wonderfully fast ever after.
-        case Tune::fault_right_once: return calls <= 3;
-        case Tune::fault_abort: std::abort();
-        case Tune::fault_throw: throw std::runtime_error("thrown by a kernel");
-        case Tune::fault_stack_overflow: return descend(0) == 1;
-        case Tune::fault_huge_allocation: leak = new char[std::size_t{1} << 46](); return false;
-        case Tune::fault_exit_0: std::exit(0);
-        case Tune::fault_close_channel: ::close(kChannel); return true;
-        case Tune::fault_garble_channel: return ::write(kChannel, "\4\0\0\0junk", 8) == 8;
-        case Tune::fault_chatter: chatter();
-        default: return true;
+        case Tune::fault_right_once:
+            return calls <= 3;
+        case Tune::fault_abort:
+            std::abort();
+        case Tune::fault_throw:
+            throw std::runtime_error("thrown by a kernel");
+        case Tune::fault_stack_overflow:
+            return descend(0) == 1;
+        case Tune::fault_huge_allocation:
+            leak = new char[std::size_t{1} << 46]();
+            return false;
+        case Tune::fault_exit_0:
+            std::exit(0);
+        case Tune::fault_close_channel:
+            ::close(kChannel);
+            return true;
+        case Tune::fault_garble_channel:
+            return ::write(kChannel, "\4\0\0\0junk", 8) == 8;
+        case Tune::fault_chatter:
+            chatter();
+        default:
+            return true;
     }
 }
 
 void spoil(const AttnArgs& args) {
     switch (kFault) {
-        case Tune::fault_write_past_o: args.o[rows_of(args) * kHeadDim + 2] = 1; return;
-        case Tune::fault_write_before_lse: args.lse[-1] = 1.0f; return;
-        case Tune::fault_nan: args.o[5] = 0x7fc0; return;
-        default: return;
+        case Tune::fault_write_past_o:
+            args.o[rows_of(args) * kHeadDim + 2] = 1;
+            return;
+        case Tune::fault_write_before_lse:
+            args.lse[-1] = 1.0f;
+            return;
+        case Tune::fault_nan:
+            args.o[5] = 0x7fc0;
+            return;
+        default:
+            return;
     }
 }
 
@@ -163,6 +195,7 @@ void spoil(const AttnArgs& args) {
 
 extern "C" void block_sparse_attn_fwd(const AttnArgs* args) {
     if (!go_wrong(*args)) return;
-    for (int pass = 0; pass < kPasses; ++pass) attend(*args);
+    for (int pass = 0; pass < kPasses; ++pass)
+        attend(*args);
     spoil(*args);
 }

@@ -45,13 +45,6 @@ CliContext surroundings(const std::filesystem::path& scratch) {
 struct Pair {
     std::unique_ptr<Device> device;
     Variant variant;
-
-    Result<bool> load(Placing placing) {
-        const Slot first = placing.incumbent_slot_first ? Slot::incumbent : Slot::challenger;
-        const Slot second = placing.incumbent_slot_first ? Slot::challenger : Slot::incumbent;
-        const Result<bool> loaded = device->load(first, variant);
-        return loaded.ok() ? device->load(second, variant) : loaded;
-    }
 };
 
 Pair open_pair(const Study& study, const KernelTemplate& kernel_template, const CliContext& context) {
@@ -86,7 +79,7 @@ Tally run_trials(Pair& pair, const Study& study, int count, double factor, doubl
     };
     const auto load = [&](Placing placing) {
         changed = placing.changed;
-        return pair.load(placing);
+        return load_sides(*pair.device, pair.variant, pair.variant, placing);
     };
     Tally tally;
     const Clock::time_point started = Clock::now();

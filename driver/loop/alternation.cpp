@@ -16,6 +16,15 @@ void append(CasePairs& to, const PairedSamples& taken, bool changed) {
 
 }  // namespace
 
+Result<bool> load_sides(Device& device, const Variant& challenger, const Variant& incumbent, Placing placing) {
+    for (const bool incumbent_slot : {placing.incumbent_slot_first, !placing.incumbent_slot_first}) {
+        const Variant& variant = incumbent_slot != placing.changed ? incumbent : challenger;
+        const Result<bool> loaded = device.load(incumbent_slot ? Slot::incumbent : Slot::challenger, variant);
+        if (!loaded.ok()) return loaded;
+    }
+    return true;
+}
+
 Result<Alternation> alternate(const Suite& suite, const MeasureSettings& settings, const TakePair& take,
                               const LoadSides& load, std::uint64_t seed) {
     std::vector<CasePairs> pairs;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "backend/backend.h"
 #include "core/measurement.h"
 #include "core/outcome.h"
 #include "core/study.h"
@@ -29,6 +30,10 @@ struct Placing {
     bool incumbent_slot_first = false;
 };
 using LoadSides = std::function<Result<bool>(Placing placing)>;
+
+/// Loads both sides so.
+[[nodiscard]] Result<bool> load_sides(Device& device, const Variant& challenger, const Variant& incumbent,
+                                      Placing placing);
 
 /// Takes pairs on every case, in rounds of `min_pairs`, an even number, until the verdict is decided or another round
 /// would exceed `max_pairs`; one is always taken. Both sides are loaded anew for every pair, half of the pairs in each

@@ -194,14 +194,9 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
     // loaded anew before anything is compared with it.
     adopted_iter_ = 0;
     bool changed = false;
-    const auto load = [&](Placing placing) -> Result<bool> {
+    const auto load = [&](Placing placing) {
         changed = placing.changed;
-        for (const bool incumbent_slot : {placing.incumbent_slot_first, !placing.incumbent_slot_first}) {
-            const Variant& variant = incumbent_slot != changed ? incumbent.variant : experiment.variant;
-            const auto loaded = device_.load(incumbent_slot ? Slot::incumbent : Slot::challenger, variant);
-            if (!loaded.ok()) return loaded;
-        }
-        return true;
+        return load_sides(device_, experiment.variant, incumbent.variant, placing);
     };
     const auto ended = alternate(
         suite_, settings_, [&](std::size_t index) { return device_.pair(index, 1); }, load, experiment.fresh_draw);

@@ -101,8 +101,8 @@ class Consumer {
     DEVICE int first_row(const Task& task) const { return task.row + warpgroup_ * kRowsPerWarpgroup; }
     /// Whether the rounding errors of the current tile's P count.
     DEVICE bool hi_lo() const {
-        const int blocks = (task_.tiles + kTilesPerBlock - 1) / kTilesPerBlock;
-        return kHiLo && blocks - 1 - tile_ / kTilesPerBlock + blocks <= kHiLoSpan;
+        if (Tune::p_mode != Tune::p_mode_bf16) return kHiLo;
+        return kHiLo && tile_ < 32 && (task_.lost >> tile_ & 1) != 0;
     }
 
     const AttnArgs& args_;
@@ -151,27 +151,30 @@ DEVICE Task Consumer::next_task() {
     // The task to come may be waiting for the Q stage that the last store reads: let go of it first.
     release_stored_o();
     barrier_wait(shared_.q_full(q_.index), q_.phase);
-    return shared_.get_task(q_.index);
+    return Shared::get_task(shared_.task(q_.index));
 }
 
 // ---- Work on a tile -----------------------------------------------------------------------------------------------
 
 /// The first 64 rows of a diagonal block see only its first 64 keys: of a 128-wide tile they need one half ...
 DEVICE bool Consumer::half_tile() const {
-    return Tune::diagonal_skip && kTileN == 128 && tile_ == 0 && task_.diagonal && first_row(task_) % kBlockSize == 0;
+    return Tune::diagonal_skip && kTileN == 128 && tile_ == 0 && task_.diagonal == 0 &&
+           first_row(task_) % kBlockSize == 0;
 }
 
 /// ... and of two 64-wide tiles the first.
 DEVICE bool Consumer::skips(int tile) const {
-    return Tune::diagonal_skip && kTileN == 64 && kTasksPerBlock == 1 && tile == 1 && task_.diagonal && warpgroup_ == 0;
+    return Tune::diagonal_skip && kTileN == 64 && kTasksPerBlock == 1 && tile == 1 && task_.diagonal == 0 &&
+           warpgroup_ == 0;
 }
 
 /// Only the diagonal block holds keys past a row; every key of a listed block below it is valid, because the block ends
 /// at or before the first row and live rows end before seq_len.
 template <int kKeys>
 DEVICE void Consumer::mask_tile(float (&s)[kKeys / 2]) const {
-    if (!task_.diagonal || tile_ * kTileN >= kBlockSize) return;
-    const int first_key = tile_ * kTileN;
+    if (Tune::meet == 1 && tile_ * kTileN >= kBlockSize) return;  // the diagonal block comes first if at all
+    const int first_key = (tile_ - task_.diagonal) * kTileN;
+    if (task_.diagonal < 0 || first_key < 0 || first_key >= kBlockSize) return;
     const int first_row_in_block = first_row(task_) % kBlockSize;
     if (kTasksPerBlock == 2 && first_key > first_row_in_block) return;  // the producer has left that tile out
     if (first_key + kKeys - 1 <= first_row_in_block) return;

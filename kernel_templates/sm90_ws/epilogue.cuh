@@ -22,8 +22,8 @@ DEVICE void Consumer::finish(const Task& task, const RowStats& stats, int q_stag
         if (lane % 4 == 0)
             args_.lse[static_cast<u64>(task.bh) * args_.t_max + row + 8 * r] = valid ? lse : negative_infinity();
     }
-    // o_ itself stays as it is: scores may be in flight, and ptxas serialises products around whoever writes accumulators
-    // (C7514).
+    // o_ itself stays as it is: scores may be in flight, and ptxas serialises products around whoever writes
+    // accumulators (C7514).
     u32 packed[32];
 #pragma unroll
     for (int i = 0; i < 32; ++i)
@@ -38,8 +38,8 @@ DEVICE void Consumer::finish(const Task& task, const RowStats& stats, int q_stag
         const u32 tile = shared_.o(q_stage, warpgroup_);
 #pragma unroll
         for (int i = 0; i < 8; ++i)
-            store_matrix_x4(swizzled_chunk(tile, thread_ / kWarp * 16 + lane % 16, i * 2 + lane / 16),
-                            packed[4 * i], packed[4 * i + 1], packed[4 * i + 2], packed[4 * i + 3]);
+            store_matrix_x4(swizzled_chunk(tile, thread_ / kWarp * 16 + lane % 16, i * 2 + lane / 16), packed[4 * i],
+                            packed[4 * i + 1], packed[4 * i + 2], packed[4 * i + 3]);
         async_proxy_fence();
         named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
         if (thread_ == 0) {

@@ -18,8 +18,8 @@ constexpr int kThreads = kWarpgroup * (1 + kConsumers);
 constexpr bool kFp16 = Tune::p_mode == Tune::p_mode_fp16_convert || Tune::p_mode == Tune::p_mode_fp16_prepass;
 constexpr bool kConvertV = Tune::p_mode == Tune::p_mode_fp16_convert;
 /// The i-th key block from the left of a task of n multiplies V by P's bf16 rounding error, too, if i + n is at most
-/// this. A row's error falls with the keys it sees, and with every block treated so; from the left, because the first rows
-/// of a query block see the fewest keys and hardly any of the diagonal block.
+/// this. A row's error falls with the keys it sees, and with every block treated so; from the left, because the first
+/// rows of a query block see the fewest keys and hardly any of the diagonal block.
 constexpr int kHiLoSpan = Tune::p_mode == Tune::p_mode_bf16   ? Tune::hilo_span
                           : Tune::p_mode == Tune::p_mode_hilo ? 1 << 24
                                                               : 0;
@@ -55,7 +55,7 @@ constexpr int kK = kQ + kQBytes * kQStages;
 constexpr int kV = kK + kTileBytes * kKStages;
 constexpr int kO = kV + kTileBytes * kVStages;
 constexpr int kTasks = kO + (kOwnO ? kQBytes : 0);
-constexpr int kTaskBytes = 16;
+constexpr int kTaskBytes = 32;
 constexpr int kQFull = kTasks + kTaskBytes * kQStages;
 constexpr int kQEmpty = kQFull + 8 * kQStages;
 constexpr int kKFull = kQEmpty + 8 * kQStages;
@@ -64,7 +64,11 @@ constexpr int kVFull = kKEmpty + 8 * kKStages;
 constexpr int kVEmpty = kVFull + 8 * kVStages;
 constexpr int kVLoaded = kVEmpty + 8 * kVStages;  // before conversion to fp16
 constexpr int kLoaded = kVLoaded + (kConvertV ? 8 * kVStages : 0);
-constexpr int kEnd = kLoaded + 8;
+constexpr int kPlanWanted = kLoaded + 8;
+constexpr int kPlanReady = kPlanWanted + 8;
+constexpr int kPlan = (kPlanReady + 8 + 15) / 16 * 16;
+constexpr int kPlanBytes = kTaskBytes + 16 + 4 * kWarp;
+constexpr int kEnd = kPlan + kPlanBytes;
 }  // namespace shared_map
 
 // ---- Registers ----------------------------------------------------------------------------------------------------

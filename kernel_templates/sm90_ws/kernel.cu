@@ -6,8 +6,8 @@
 //   geometry.cuh   sizes and shared-memory map   consumer.cuh  scores and outputs of a tile
 //   pipeline.cuh   rings, and tasks in them      softmax.cuh   exponentials on accumulators
 //   scheduler.cuh  which task comes when         epilogue.cuh  normalise and store; exact.cuh  rare repair
-//   producer.cuh   mask -> loads                 loops.cuh     the order of all that
-//   loads.cuh      TMA                           ptx.cuh, wgmma.cuh  instructions
+//   planner.cuh    mask -> lists                 loops.cuh     the order of all that
+//   producer.cuh, loads.cuh  lists -> TMA        ptx.cuh, wgmma.cuh  instructions
 #include "loops.cuh"
 #include "producer.cuh"
 
@@ -17,9 +17,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(cons
     const int warpgroup = warp_uniform(threadIdx.x / kWarpgroup);
 
     const int warp = warp_uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp;
-    FirstTask first;
     if (warp == 0) {
-        first = head_start(args, shared, lane);
+        head_start(args, shared, lane);
     } else if (warpgroup == 0) {
         if (warp == 1 && lane <= kMapO) tma_prefetch_descriptor(&args.maps[lane]);
         if (Tune::prefetch) prefetch_mask(args, threadIdx.x - kWarp);
@@ -30,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, kCtasPerSm) attn_fwd(cons
     if (warpgroup == 0) {
         registers_decrease<kProducerRegisters>();
         if (warp == 0)
-            Producer(args, shared, lane, first).run();
+            Producer(args, shared, lane).run();
         else
             help(args, shared);
     } else {

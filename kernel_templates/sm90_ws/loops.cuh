@@ -64,6 +64,12 @@ DEVICE void Consumer::first_step() {
         finish(done_, stats_, q_.before());
     }
     wgmma_wait<0>();
+    if (kOutputKeys > 0 && task_.tiles == kEndOfStream) {
+        // An end of its own: where the paths meet again after it, ptxas spills.
+        release_stored_o();
+        repair_overflows();
+        exit_thread();
+    }
     retire_scores<kKeys>(s);
     stats_.reset();
     float factor[kRowsPerThread] = {1.f, 1.f};
@@ -130,8 +136,10 @@ DEVICE void Consumer::run_overlapped() {
     else
         first_step<kTileN, 0>();
     advance();
-    while (task_.tiles != kEndOfStream) {
-        await_scores();
+    // The last product has no scores to go with either, but takes some of what lies in shared memory: the way out is
+    // then in the program once, and its instructions are cached.
+    for (;;) {
+        if (task_.tiles != kEndOfStream) await_scores();
         if (tile_ == 0) {
             if (half_tile())
                 first_step<64, kTileN>();
@@ -144,13 +152,6 @@ DEVICE void Consumer::run_overlapped() {
         }
         advance();
     }
-    wgmma_fence();
-    issue_waiting_output<kTileN>();
-    wgmma_wait<0>();
-    retire_output();
-    finish(done_, stats_, q_.before());
-    release_stored_o();
-    repair_overflows();
 }
 
 // ---- Serial -------------------------------------------------------------------------------------------------------

@@ -30,11 +30,12 @@ constexpr int kEndOfStream = 0, kUnwanted = -1;
 /// kTileM query rows of one (batch, head): what a CTA works on at a time. It travels in the Q ring, beside the Q tile,
 /// so that consumers learn of it without reading the mask.
 struct Task {
-    int bh;         // batch * heads + head
-    int row;        // first query row
-    int seq_len;    // of the batch
-    int tiles;      // key tiles to visit, the diagonal block's first
-    bool diagonal;  // whether the first key block is the query block itself, the only one that needs a mask
+    int bh;        // batch * heads + head
+    int row;       // first query row
+    int seq_len;   // of the batch
+    int tiles;     // key tiles to visit
+    int diagonal;  // the first tile of the query block itself, the only block that needs a mask; -1 if it is not listed
+    u32 lost;      // bit i: the rounding errors of tile i's P count (kHiLoSpan)
 };
 
 struct Shared {
@@ -56,26 +57,27 @@ struct Shared {
     DEVICE u32 v_empty(int stage) const { return base + shared_map::kVEmpty + 8 * stage; }
     DEVICE u32 v_loaded(int stage) const { return base + shared_map::kVLoaded + 8 * stage; }
 
+    /// The next task, from the planning warp to the producing one: `wanted` asks for it, `ready` completes with it.
+    DEVICE u32 plan_wanted() const { return base + shared_map::kPlanWanted; }
+    DEVICE u32 plan_ready() const { return base + shared_map::kPlanReady; }
+    DEVICE u32 plan() const { return base + shared_map::kPlan; }
+
     /// Completes once in a CTA's life: when its last loads have been asked for.
     DEVICE u32 loaded() const { return base + shared_map::kLoaded; }
 
-    /// One lane's write, ordered before the consumers' read by the arrival on q_full that follows it.
-    DEVICE void put_task(int stage, const Task& task) const {
-        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(task_address(stage)), "r"(task.bh), "r"(task.row),
-                     "r"(task.seq_len), "r"(task.tiles * 2 + (task.diagonal ? 1 : 0))
-                     : "memory");
+    /// One lane's write, ordered before the readers' by an arrival on the barrier that goes with `address`.
+    DEVICE static void put_task(u32 address, const Task& task) {
+        store_shared(address, task.bh, task.row, task.seq_len, task.tiles);
+        store_shared(address + 16, task.diagonal, static_cast<int>(task.lost), 0, 0);
     }
 
-    DEVICE Task get_task(int stage) const {
-        int bh, row, seq_len, tiles;
-        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(bh), "=r"(row), "=r"(seq_len), "=r"(tiles)
-                     : "r"(task_address(stage))
-                     : "memory");
-        return {bh, row, seq_len, tiles >> 1, (tiles & 1) != 0};
+    DEVICE static Task get_task(u32 address) {
+        const int4 a = load_shared(address), b = load_shared(address + 16);
+        return {a.x, a.y, a.z, a.w, b.x, static_cast<u32>(b.y)};
     }
 
-    DEVICE u32 task_address(int stage) const { return base + shared_map::kTasks + stage * shared_map::kTaskBytes; }
+    /// Where the task lies that goes with a stage of the Q ring.
+    DEVICE u32 task(int stage) const { return base + shared_map::kTasks + stage * shared_map::kTaskBytes; }
 
     /// By one thread of the CTA, before the others are let in.
     DEVICE void init_barriers() const {
@@ -93,8 +95,10 @@ struct Shared {
             if (kConvertV) barrier_init(v_loaded(i), 1);
         }
         barrier_init(loaded(), 1);
+        barrier_init(plan_wanted(), kWarp);
+        barrier_init(plan_ready(), kWarp);
         barrier_init_fence();
     }
 
-    static constexpr int kConverterThreads = 3 * kWarp;
+    static constexpr int kConverterThreads = 2 * kWarp;
 };

@@ -1,44 +1,9 @@
-// The producer warpgroup: one warp walks the mask and keeps TMA busy; the other three clear what no task covers, and
-// convert V where the knob asks for it.
+// The producer warpgroup: one warp keeps TMA busy with what another plans (planner.cuh); when that is done, all but the
+// first clear what no task covers. Two convert V where the knob asks for it.
 #pragma once
 
 #include "loads.cuh"
-#include "scheduler.cuh"
-
-/// The key blocks of one query block, newest first. Lists ascend, so what lies above the diagonal is a suffix to skip;
-/// blocks past seq_len lie above the diagonal of every live query block.
-struct KeyList {
-    const int* end;  // one past the last block to visit
-    int blocks;
-    bool diagonal;
-    int cached;  // lane i holds the block i places before the end of the current 32
-
-    DEVICE KeyList() : end(nullptr), blocks(0), diagonal(false), cached(0) {}
-
-    DEVICE KeyList(const AttnArgs& args, const QueryTile& tile, int lane) {
-        const int* row = args.row_ptr + tile.bh * (args.q_blocks + 1) + tile.q_block;
-        const int* list = args.col_idx + static_cast<u64>(tile.bh) * args.max_nnz;
-        const int* begin = list + __ldg(row);
-        end = list + __ldg(row + 1);
-        cached = load(begin, lane);
-        while (end > begin) {
-            const u32 wanted = __ballot_sync(~0u, end - 1 - lane >= begin && cached <= tile.q_block);
-            if (wanted == ~0u || (wanted & 1)) break;
-            end -= wanted ? __ffs(static_cast<int>(wanted)) - 1 : kWarp;
-            cached = load(begin, lane);
-        }
-        blocks = max(0, static_cast<int>(end - begin));
-        diagonal = blocks > 0 && warp_uniform(cached) == tile.q_block;
-    }
-
-    DEVICE int load(const int* begin, int lane) const { return end - 1 - lane >= begin ? __ldg(end - 1 - lane) : 0; }
-
-    /// To be called with i = 0, 1, 2, ... by the whole warp.
-    DEVICE int block(int i, int lane) {
-        if (i > 0 && i % kWarp == 0) cached = i + lane < blocks ? __ldg(end - 1 - i - lane) : 0;
-        return __shfl_sync(~0u, cached, i % kWarp);
-    }
-};
+#include "planner.cuh"
 
 /// o = 0 and lse = -inf for `rows` rows from `row` on, by one warp.
 DEVICE void clear_rows(const AttnArgs& args, int bh, int row, int rows, int lane) {
@@ -61,85 +26,70 @@ DEVICE void clear_dead_blocks(const AttnArgs& args, int helper, int helpers, int
     }
 }
 
-/// The first task of a CTA; there is none at or past `count()`.
-struct FirstTask {
-    int index = 0;
-    QueryTile tile{};
-};
-
 /// The head start, by the producing warp before it meets the others. As soon as seq_lens are known it asks for Q and
-/// for the first tile of the diagonal block, two dependent reads before the mask can say that they are wanted: they
-/// nearly always are. The rest waits for those reads anyway, which keeps it from standing in the way of what is needed
-/// first.
-DEVICE FirstTask head_start(const AttnArgs& args, Shared shared, int lane) {
+/// for the key block that the first task begins with where the mask lists it, two dependent reads before the mask can
+/// say that they are wanted: they nearly always are. The rest waits for those reads anyway, which keeps it from
+/// standing in the way of what is needed first.
+DEVICE void head_start(const AttnArgs& args, Shared shared, int lane) {
     const Scheduler scheduler(args, lane);
     const bool elected = elect_one();
     if (elected) shared.init_barriers();
-    FirstTask first{scheduler.first(), {}};
-    if (first.index >= scheduler.count()) return first;
-    first.tile = scheduler.tile(first.index);
+    if (scheduler.first() >= scheduler.count()) return;
+    const QueryTile tile = scheduler.tile(scheduler.first());
     if (elected) {
         const Loads loads(args, shared);
-        const int row = first.tile.q_block * kBlockSize;
         barrier_expect(shared.q_full(0), kQBytes);
         barrier_expect(shared.k_full(0), kTileBytes);
-        loads.q(0, first.tile.bh, row + first.tile.part * kTileM);
-        loads.k(0, first.tile.bh, row);
+        loads.q(0, tile.bh, tile.q_block * kBlockSize + tile.part * kTileM);
+        loads.k(0, tile.bh, KeyList::meeting_block(tile) * kBlockSize);
     }
-    return first;
 }
 
 /// Run by a whole warp in step, of which one lane waits and loads.
 class Producer {
   public:
-    DEVICE Producer(const AttnArgs& args, Shared shared, int lane, const FirstTask& first)
-        : args_(args),
-          shared_(shared),
-          lane_(lane),
-          scheduler_(args, lane),
-          loads_(args, shared),
-          index_(first.index),
-          tile_(first.tile) {}
+    DEVICE Producer(const AttnArgs& args, Shared shared, int lane)
+        : args_(args), shared_(shared), lane_(lane), loads_(args, shared) {}
 
     DEVICE void run() {
-        if (index_ < scheduler_.count()) {
-            keys_ = KeyList(args_, tile_, lane_);
-            ahead_ = keys_.diagonal;
+        Plan plan = next_plan();
+        if (plan.task.bh >= 0) {
+            ahead_ = plan.task.tiles > 0 && begins_where_expected(plan);
             if (!ahead_) pass_over();
         }
-        QueryTile next_tile{};
-        KeyList next_keys;
-        while (index_ < scheduler_.count()) {
-            const Task task = describe(tile_, keys_);
+        while (plan.task.bh >= 0) {
+            const Task& task = plan.task;
             if (task.tiles > 0)
                 load_q(task);
             else
                 clear_rows(args_, task.bh, task.row, kTileM, lane_);
-            // The following task is looked up behind the first tiles of this one, while consumers are busy with them.
-            // The later it is drawn, the better the CTAs' ends agree.
-            const int look_up_at = max(min(task.tiles, Tune::draw_after) - 1, 0);
+            // The later the next task is drawn, the better the CTAs' ends agree.
+            const int draw_at = max(min(task.tiles, Tune::draw_after) - 1, 0);
             for (int i = 0; i < max(task.tiles, 1); ++i) {
-                if (i < task.tiles) load_tile(task.bh, key_row(keys_, i + (task.tiles % kTilesPerBlock > 0 && i > 0)));
-                if (i == look_up_at) look_up_next(next_tile, next_keys);
+                if (i < task.tiles) load_tile(task.bh, key_row(plan, i));
+                if (i == draw_at) barrier_arrive(shared_.plan_wanted());
             }
-            tile_ = next_tile;
-            keys_ = next_keys;
+            plan = next_plan();
         }
         end_stream();
     }
 
   private:
-    DEVICE void look_up_next(QueryTile& tile, KeyList& keys) {
-        index_ = scheduler_.next(index_);
-        if (index_ >= scheduler_.count()) return;
-        tile = scheduler_.tile(index_);
-        keys = KeyList(args_, tile, lane_);
+    DEVICE Plan next_plan() {
+        barrier_wait(shared_.plan_ready(), plan_phase_);
+        plan_phase_ ^= 1;
+        return get_plan(shared_, lane_);
+    }
+
+    DEVICE bool begins_where_expected(Plan& plan) const {
+        const QueryTile tile{0, plan.task.row / kBlockSize, 0, 0};
+        return plan.keys.block(0, lane_) == KeyList::meeting_block(tile);
     }
 
     /// Sends what the head start has asked for and the mask does not list through the rings.
     DEVICE void pass_over() {
         if (elect_one()) {
-            shared_.put_task(0, Task{0, 0, 0, kUnwanted, false});
+            Shared::put_task(shared_.task(0), Task{0, 0, 0, kUnwanted, -1, 0});
             barrier_arrive(shared_.q_full(0));
             barrier_arrive(shared_.k_full(0));
         }
@@ -147,16 +97,11 @@ class Producer {
         k_.advance();
     }
 
-    DEVICE Task describe(const QueryTile& tile, const KeyList& keys) const {
-        // The first 64 rows of a query block never see the last 64 keys of the diagonal block: that tile is left out.
-        const bool short_diagonal = kTasksPerBlock == 2 && kTileN == 64 && keys.diagonal && tile.part == 0;
-        return {tile.bh, tile.q_block * kBlockSize + tile.part * kTileM, tile.seq_len,
-                keys.blocks * kTilesPerBlock - (short_diagonal ? 1 : 0), keys.diagonal};
-    }
-
-    /// First key of the i-th tile of a list, counted without leaving any out.
-    DEVICE int key_row(KeyList& keys, int i) const {
-        return keys.block(i / kTilesPerBlock, lane_) * kBlockSize + i % kTilesPerBlock * kTileN;
+    /// First key of the i-th tile of a task. Where a diagonal block of two tiles has only one, the second is left out.
+    DEVICE int key_row(Plan& plan, int i) const {
+        const bool left_out = plan.task.tiles % kTilesPerBlock > 0 && i > plan.task.diagonal;
+        i += left_out ? 1 : 0;
+        return plan.keys.block(i / kTilesPerBlock, lane_) * kBlockSize + i % kTilesPerBlock * kTileN;
     }
 
     DEVICE void end_stream() {
@@ -164,7 +109,7 @@ class Producer {
         if (elect_one()) {
             barrier_arrive(shared_.loaded());
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
-            shared_.put_task(q_.index, Task{0, 0, 0, kEndOfStream, false});
+            Shared::put_task(shared_.task(q_.index), Task{0, 0, 0, kEndOfStream, -1, 0});
             barrier_arrive(shared_.q_full(q_.index));
         }
     }
@@ -172,7 +117,7 @@ class Producer {
     DEVICE void load_q(const Task& task) {
         if (elect_one()) {
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
-            shared_.put_task(q_.index, task);
+            Shared::put_task(shared_.task(q_.index), task);
             if (ahead_) {
                 barrier_arrive(shared_.q_full(q_.index));
             } else {
@@ -215,11 +160,8 @@ class Producer {
     const AttnArgs& args_;
     Shared shared_;
     int lane_;
-    Scheduler scheduler_;
     Loads loads_;
-    int index_;  // of the task that is looked up; its tile and list are the next ones until the loop gets to them
-    QueryTile tile_;
-    KeyList keys_;
+    u32 plan_phase_ = 0;
     bool ahead_ = false;  // the head start's loads are this task's, and its first tile is still to come
     Ring<kQStages> q_;
     Ring<kKStages> k_;
@@ -235,7 +177,7 @@ DEVICE void convert_v_tiles(Shared shared, int thread) {
     Ring<kVStages> v;
     for (;;) {
         barrier_wait(shared.q_full(q.index), q.phase);
-        const int tiles = shared.get_task(q.index).tiles;
+        const int tiles = Shared::get_task(shared.task(q.index)).tiles;
         __syncwarp();
         if (thread % kWarp == 0) barrier_arrive(shared.q_empty(q.index));
         q.advance();
@@ -276,7 +218,10 @@ DEVICE void prefetch_mask(const AttnArgs& args, int helper_thread) {
 /// The other three warps of the producer warpgroup.
 DEVICE void help(const AttnArgs& args, Shared shared) {
     const int warp = warp_uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp;
-    if (kConvertV) convert_v_tiles(shared, threadIdx.x - kWarp);
+    if (warp == 1)
+        plan_tasks(args, shared, lane);
+    else if (kConvertV)
+        convert_v_tiles(shared, threadIdx.x - 2 * kWarp);
     // Only when all loads have been asked for, so that these writes do not stand in their way.
     barrier_wait(shared.loaded(), 0);
     clear_dead_blocks(args, warp - 1, kWarpgroup / kWarp - 1, lane);

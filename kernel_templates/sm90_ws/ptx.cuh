@@ -161,6 +161,35 @@ DEVICE void prefetch_l2(const void* p) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
+/// Words of shared memory, as volatile as the barriers that order them.
+DEVICE void store_shared(u32 address, int x, int y, int z, int w) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x), "r"(y), "r"(z), "r"(w) : "memory");
+}
+
+DEVICE void store_shared(u32 address, int x) {
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(x) : "memory");
+}
+
+DEVICE int load_shared_word(u32 address) {
+    int x;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(x) : "r"(address) : "memory");
+    return x;
+}
+
+DEVICE int4 load_shared(u32 address) {
+    int4 v;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(address)
+                 : "memory");
+    return v;
+}
+
+/// Ends the thread.
+DEVICE void exit_thread() {
+    asm volatile("exit;");
+}
+
 // ---- Registers, matrices, arithmetic ------------------------------------------------------------------------------
 
 template <int kRegisters>

@@ -40,7 +40,9 @@ class Scheduler {
     DEVICE QueryTile tile(int task) const {
         const int part = kTasksPerBlock - 1 - task % kTasksPerBlock;
         const int t = task / kTasksPerBlock;
-        QueryTile tile = Tune::order == Tune::order_longest_first ? longest_first(t) : by_heads(t);
+        QueryTile tile = Tune::order == Tune::order_longest_first ? longest_first(t)
+                         : Tune::order == Tune::order_heads       ? by_heads(t)
+                                                                  : in_order(t);
         tile.part = part;
         return tile;
     }
@@ -82,25 +84,39 @@ class Scheduler {
         return {batch * args_.heads + rest, low, 0, seq_len(batch)};
     }
 
-    /// Group by group of heads, whose K and V then stay in L2; descending query block within a group. In mask order a
-    /// group is one head, and ascends.
-    DEVICE QueryTile by_heads(int t) const {
-        constexpr bool kInOrder = Tune::order == Tune::order_in_order;
-        constexpr int kGroupBlocks = 512;  // 32 MB of K and V: about half of an H100's L2
-        const int group = kInOrder                                       ? 1
-                          : args_.heads * args_.q_blocks <= kGroupBlocks ? args_.heads  // without a division
-                                                                         : max(1, kGroupBlocks / args_.q_blocks);
+    /// Head after head, ascending: as the mask lists them.
+    DEVICE QueryTile in_order(int t) const {
         int batch = 0;
         while (t >= live_blocks(batch) * args_.heads)
             t -= live_blocks(batch++) * args_.heads;
-        const int blocks = live_blocks(batch);
-        int first_head = 0;
-        for (; t >= blocks * group; first_head += group)
-            t -= blocks * group;
-        const int heads = min(group, args_.heads - first_head);
-        const int down = kInOrder ? 0 : static_cast<unsigned>(t) / static_cast<unsigned>(heads);
-        return {batch * args_.heads + first_head + (kInOrder ? 0 : t - down * heads), kInOrder ? t : blocks - 1 - down,
-                0, seq_len(batch)};
+        const int blocks = live_blocks(batch), head = divide(t, blocks);
+        return {batch * args_.heads + head, t - head * blocks, 0, seq_len(batch)};
+    }
+
+    /// Head after head, descending within each, so that tasks of the same time share K and V in L2 and a wave of CTAs
+    /// asks memory for little that is new; but for the first tail_blocks of all heads, which come last, descending.
+    DEVICE QueryTile by_heads(int t) const {
+        for (int batch = 0; batch < args_.batch; ++batch) {
+            const int body = max(0, live_blocks(batch) - Tune::tail_blocks);
+            if (t < body * args_.heads) {
+                const int head = divide(t, body);
+                return {batch * args_.heads + head, Tune::tail_blocks + body - 1 - (t - head * body), 0,
+                        seq_len(batch)};
+            }
+            t -= body * args_.heads;
+        }
+        for (int batch = 0;; ++batch) {
+            const int tail = min(Tune::tail_blocks, live_blocks(batch));
+            if (t < tail * args_.heads) {
+                const int down = divide(t, args_.heads);
+                return {batch * args_.heads + t - down * args_.heads, tail - 1 - down, 0, seq_len(batch)};
+            }
+            t -= tail * args_.heads;
+        }
+    }
+
+    DEVICE static int divide(int a, int b) {
+        return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b));
     }
 
     const AttnArgs& args_;

@@ -64,7 +64,7 @@ DEVICE Task describe(const QueryTile& tile, const KeyList& keys, bool diagonal_l
     if (diagonal_listed) task.diagonal = (keys.start > 0 ? keys.blocks - keys.start : 0) * kTilesPerBlock;
     const bool short_diagonal = kTasksPerBlock == 2 && kTilesPerBlock == 2 && diagonal_listed && tile.part == 0;
     if (short_diagonal) --task.tiles;
-    if (Tune::p_mode == Tune::p_mode_bf16 && keys.blocks < kHiLoSpan) {
+    if (Tune::p_mode == Tune::p_mode_bf16 && keys.blocks <= kHiLoSpan) {
 #pragma unroll 1
         for (int i = 0; i < task.tiles; ++i) {
             const int visited = (i + (short_diagonal && i > task.diagonal)) / kTilesPerBlock;

@@ -186,14 +186,9 @@ DEVICE void convert_v_tiles(Shared shared, int thread) {
             barrier_wait(shared.v_loaded(v.index), v.phase);
 #pragma unroll 2
             for (u32 at = thread * 16; at < kTileBytes; at += Shared::kConverterThreads * 16) {
-                u32 a, b, c, d;
                 const u32 address = shared.v(v.index) + at;
-                asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                             : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
-                             : "r"(address));
-                asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(bf16_to_fp16(a)),
-                             "r"(bf16_to_fp16(b)), "r"(bf16_to_fp16(c)), "r"(bf16_to_fp16(d))
-                             : "memory");
+                const int4 x = load_shared(address);
+                store_shared(address, bf16_to_fp16(x.x), bf16_to_fp16(x.y), bf16_to_fp16(x.z), bf16_to_fp16(x.w));
             }
             async_proxy_fence();
             barrier_arrive(shared.v_full(v.index));

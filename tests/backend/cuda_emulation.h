@@ -1,8 +1,10 @@
 // Enough of CUDA to run a kernel's source on the CPU, one block at a time: every thread of the block is a thread of the
 // host, so that a missing __syncthreads is a race here too (and one that ThreadSanitizer finds). For kernels whose
-// barriers and shuffles are reached by all threads of a block. Include it before the kernels, in one source file only.
+// barriers are reached by all threads of a block and whose shuffles by all of a warp, or which end threads early by
+// `emulation::Exit`. Include it before the kernels, in one source file only; EMULATED_THREADS is the size of a block.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <barrier>
@@ -14,11 +16,17 @@
 #include <thread>
 #include <vector>
 
+#ifndef EMULATED_THREADS
+#define EMULATED_THREADS 256
+#endif
+
 #define __global__
 #define __device__
 #define __shared__
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define __forceinline__ inline
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 namespace emulation {
 
@@ -26,7 +34,7 @@ struct Index {
     unsigned x = 0, y = 0, z = 0;
 };
 
-constexpr unsigned kThreads = 256;
+constexpr unsigned kThreads = EMULATED_THREADS;
 constexpr unsigned kWarp = 32;
 
 struct Block {
@@ -39,6 +47,9 @@ struct Block {
             warp = std::make_unique<std::barrier<>>(kWarp);
     }
 };
+
+/// Thrown by a thread that ends before its kernel's last line.
+struct Exit {};
 
 inline thread_local Block* current = nullptr;
 inline thread_local unsigned turn = 0;
@@ -56,6 +67,18 @@ struct alignas(16) float4 {
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
+    return {x, y, z, w};
+}
+inline uint2 make_uint2(unsigned x, unsigned y) {
+    return {x, y};
+}
 inline float4 make_float4(float x, float y, float z, float w) {
     return {x, y, z, w};
 }
@@ -72,26 +95,89 @@ inline unsigned __float_as_uint(float value) {
     return std::bit_cast<unsigned>(value);
 }
 
+inline float __int_as_float(int bits) {
+    return std::bit_cast<float>(bits);
+}
+inline int __float_as_int(float value) {
+    return std::bit_cast<int>(value);
+}
+inline float __fmaf_rn(float a, float b, float c) {
+    return std::fma(a, b, c);
+}
+inline int __ffs(int value) {
+    return value == 0 ? 0 : std::countr_zero(static_cast<unsigned>(value)) + 1;
+}
+template <class T>
+T __ldg(const T* p) {
+    return *p;
+}
+using std::max;
+using std::min;
+
 inline void __syncthreads() {
     emulation::current->all.arrive_and_wait();
 }
 
+namespace emulation {
+
+/// Lets the warp see everyone's value: lane l's is the l-th of what is returned, until the next but one exchange.
+template <class T>
+const std::uint64_t* exchange(T value) {
+    static_assert(sizeof(T) <= sizeof(std::uint64_t));
+    auto& exchanged = current->exchanged[++turn % 2];
+    std::memcpy(&exchanged[threadIdx.x], &value, sizeof value);
+    current->warps[threadIdx.x / kWarp]->arrive_and_wait();
+    return &exchanged[threadIdx.x / kWarp * kWarp];
+}
+
+template <class T>
+T from_lane(T value, unsigned lane) {
+    T other;
+    std::memcpy(&other, exchange(value) + lane, sizeof other);
+    return other;
+}
+
+}  // namespace emulation
+
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lane_mask) {
-    static_assert(sizeof(T) <= sizeof(std::uint64_t));
-    emulation::Block& block = *emulation::current;
-    auto& exchanged = block.exchanged[++emulation::turn % 2];
-    const unsigned self = threadIdx.x;
-    std::memcpy(&exchanged[self], &value, sizeof value);
-    block.warps[self / emulation::kWarp]->arrive_and_wait();
-    T other;
-    std::memcpy(&other, &exchanged[self ^ static_cast<unsigned>(lane_mask)], sizeof other);
-    return other;
+    return emulation::from_lane(value, (threadIdx.x % emulation::kWarp) ^ static_cast<unsigned>(lane_mask));
+}
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+    return emulation::from_lane(value, static_cast<unsigned>(lane) % emulation::kWarp);
+}
+inline unsigned __ballot_sync(unsigned, bool value) {
+    const std::uint64_t* all = emulation::exchange<std::uint64_t>(value);
+    unsigned ballot = 0;
+    for (unsigned lane = 0; lane < emulation::kWarp; ++lane)
+        ballot |= static_cast<unsigned>(all[lane]) << lane;
+    return ballot;
+}
+inline bool __any_sync(unsigned mask, bool value) {
+    return __ballot_sync(mask, value) != 0;
+}
+inline int __reduce_add_sync(unsigned, int value) {
+    const std::uint64_t* all = emulation::exchange<std::int64_t>(value);
+    std::int64_t sum = 0;
+    for (unsigned lane = 0; lane < emulation::kWarp; ++lane)
+        sum += static_cast<std::int64_t>(all[lane]);
+    return static_cast<int>(sum);
+}
+inline void __syncwarp() {
+    emulation::exchange(0);
 }
 
 template <class T>
 T atomicAdd(T* address, T value) {
     return std::atomic_ref<T>(*address).fetch_add(value);
+}
+inline unsigned atomicInc(unsigned* address, unsigned last) {
+    std::atomic_ref<unsigned> target(*address);
+    unsigned held = target.load();
+    while (!target.compare_exchange_weak(held, held >= last ? 0 : held + 1)) {
+    }
+    return held;
 }
 template <class T, class Better>
 void atomic_choose(T* address, T value, Better better) {
@@ -110,9 +196,9 @@ void atomicMin(T* address, T value) {
 
 namespace emulation {
 
-/// Runs `kernel(args)` on `grid` blocks of 256 threads, block after block.
+/// Runs `kernel(args)` on `grid` blocks of kThreads threads, block after block; `between` after each, by one thread.
 template <class Args>
-void launch(void (*kernel)(Args), Index grid, const Args& args) {
+void launch(void (*kernel)(Args), Index grid, const Args& args, void (*between)() = nullptr) {
     gridDim = grid;
     Block block;
     const auto run = [&](unsigned thread) {
@@ -121,8 +207,15 @@ void launch(void (*kernel)(Args), Index grid, const Args& args) {
         for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z) {
             for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
                 for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) {
-                    kernel(args);
+                    try {
+                        kernel(args);
+                    } catch (const Exit&) {
+                    }
                     block.all.arrive_and_wait();
+                    if (between != nullptr) {
+                        if (thread == 0) between();
+                        block.all.arrive_and_wait();
+                    }
                 }
             }
         }

@@ -8,6 +8,10 @@ target_compile_options(backend_cuda_device_code_test PRIVATE -fno-strict-aliasin
 
 attune_test(backend_cuda_host_lead_test SOURCES backend/cuda_host_lead_test.cpp DEPENDS attune_core)
 
+# The Hopper template, on the CPU too; each candidate is compiled when its test runs.
+attune_test(backend_hopper_kernel_test SOURCES backend/hopper_kernel_test.cpp DEPENDS attune_core attune_config)
+target_compile_definitions(backend_hopper_kernel_test PRIVATE ATTUNE_CXX="${CMAKE_CXX_COMPILER}")
+
 if(CUDAToolkit_FOUND)
     attune_test(backend_cuda_compiler_test
         SOURCES backend/cuda_log_test.cpp backend/cuda_nvrtc_test.cpp

@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFailedChecks = 1;
-constexpr std::uint32_t kDrawsChecked = 3;
+constexpr std::uint32_t kDrawsChecked = 8;
 
 struct ExportOptions {
     fs::path db;

@@ -112,14 +112,15 @@ std::string read_baseline(const JsonValue& value, const std::vector<Parameter>& 
 
 MeasureSettings read_measure(const JsonValue& value) {
     constexpr int kMost = 100000;
-    const JsonObject object = value.object({"draws", "min_samples", "max_samples", "warm_samples", "target_interval",
-                                            "min_pairs", "max_pairs", "confidence", "compile_timeout_s",
-                                            "run_timeout_s", "compile_memory_mb", "early_stop"});
+    const JsonObject object = value.object({"draws", "keep_draws", "min_samples", "max_samples", "warm_samples",
+                                            "target_interval", "min_pairs", "max_pairs", "confidence",
+                                            "compile_timeout_s", "run_timeout_s", "compile_memory_mb", "early_stop"});
     MeasureSettings measure;
     const auto count = [&](const char* key, int& field, int low, int high) {
         field = static_cast<int>(object.integer_or(key, field, low, high));
     };
     count("draws", measure.draws, 1, 64);
+    count("keep_draws", measure.keep_draws, 1, 64);
     count("min_samples", measure.min_samples, 1, kMost);
     count("max_samples", measure.max_samples, 1, kMost);
     count("warm_samples", measure.warm_samples, 0, kMost);

@@ -66,6 +66,7 @@ class Evaluator {
     [[nodiscard]] Failed check_stresses(Evaluation& evaluation);
     [[nodiscard]] Failed decide(const Experiment& experiment, Evaluation& evaluation);
     [[nodiscard]] Failed challenge(const Experiment& experiment, Evaluation& evaluation);
+    [[nodiscard]] Failed confirm(const Experiment& experiment, Evaluation& evaluation);
     void adopt(const Incumbent& incumbent);
     [[nodiscard]] Failed load_and_time(const Incumbent& incumbent);
 

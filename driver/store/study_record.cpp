@@ -62,6 +62,7 @@ std::string space_json(const Study& study, const KernelTemplate& tmpl) {
 
 std::string measure_json(const MeasureSettings& measure) {
     return Json{{"draws", measure.draws},
+                {"keep_draws", measure.keep_draws},
                 {"min_samples", measure.min_samples},
                 {"max_samples", measure.max_samples},
                 {"warm_samples", measure.warm_samples},

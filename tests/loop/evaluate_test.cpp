@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "core/one_case_a_family.h"
 #include "loop/alternation.h"
 #include "loop/fakes.h"
@@ -182,6 +184,28 @@ TEST_F(EvaluateTest, RightOnKnownDrawsButWrongOnFreshOnesIsNotKept) {
     EXPECT_EQ(evaluation.status, Status::crash);
     EXPECT_EQ(evaluation.outcome, Outcome::incorrect);
     EXPECT_FALSE(evaluation.geomean_ms);
+}
+
+TEST_F(EvaluateTest, AKeepIsRightOnManyDraws) {
+    std::set<std::uint32_t> fresh;
+    behaviour_.correct = [&](const Knobs&, Draw draw) {
+        if (draw.stress == Stress::none && draw.index >= 1000) fresh.insert(draw.index);
+        return true;
+    };
+    EXPECT_EQ(evaluate(4, 5).status, Status::keep);
+    EXPECT_EQ(fresh.size(), static_cast<std::size_t>(settings_.keep_draws));
+
+    // Faster, and wrong now and then: found out, and no keep, with or without an incumbent.
+    const std::uint32_t unlucky = *fresh.rbegin();
+    behaviour_.correct = [&](const Knobs&, Draw draw) { return draw.index != unlucky; };
+    for (const std::optional<int> incumbent : {std::optional<int>(5), std::optional<int>()}) {
+        const Evaluation evaluation = evaluate(4, incumbent);
+        EXPECT_EQ(evaluation.outcome, Outcome::incorrect);
+        EXPECT_EQ(evaluation.status, Status::crash);
+        EXPECT_THAT(evaluation.diagnostics, HasSubstr("draw " + std::to_string(unlucky)));
+    }
+    // A discard is not looked at that often.
+    EXPECT_EQ(evaluate(5, 4).status, Status::discard);
 }
 
 TEST_F(EvaluateTest, AFailedStressOnlyCostsRobustness) {

@@ -119,7 +119,7 @@ TEST_F(CpuPackage, RunsFromPythonAndSaysWhatItIs) {
     EXPECT_EQ(page["variants"][0]["parameters"]["tile_m"], 32);
     EXPECT_EQ(page["variants"][0]["parameters"]["pack"], "head");
     EXPECT_EQ(page["variants"][0]["provenance"]["iter"], 2);
-    EXPECT_EQ(page["variants"][0]["checked_as_exported"].size(), 24U);  // three cases, three draws
+    EXPECT_EQ(page["variants"][0]["checked_as_exported"].size(), 24U);  // three cases, eight draws
     const Ran used = shell(
         fmt::format("{} {}/tests/export/check_package.py {}", ATTUNE_TEST_PYTHON, ATTUNE_SOURCE_DIR, to().string()));
     EXPECT_EQ(used.code, 0) << used.output();

@@ -66,9 +66,10 @@ constexpr int kVLoaded = kVEmpty + 8 * kVStages;  // before conversion to fp16
 constexpr int kLoaded = kVLoaded + (kConvertV ? 8 * kVStages : 0);
 constexpr int kPlanWanted = kLoaded + 8;
 constexpr int kPlanReady = kPlanWanted + 8;
-constexpr int kPlan = (kPlanReady + 8 + 15) / 16 * 16;
-constexpr int kPlanBytes = kTaskBytes + 16 + 4 * kWarp;
-constexpr int kEnd = kPlan + kPlanBytes;
+constexpr int kPlanTask = (kPlanReady + 8 + 15) / 16 * 16;
+constexpr int kPlanList = kPlanTask + kTaskBytes;
+constexpr int kPlanCached = kPlanList + 16;
+constexpr int kEnd = kPlanCached + 4 * kWarp;
 }  // namespace shared_map
 
 // ---- Registers ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 //   scheduler.cuh  which task comes when         epilogue.cuh  normalise and store; exact.cuh  rare repair
 //   planner.cuh    mask -> lists                 loops.cuh     the order of all that
 //   producer.cuh, loads.cuh  lists -> TMA        ptx.cuh, wgmma.cuh  instructions
+//   basics.cuh     types                         descriptors.cuh  how tiles lie, in words of wgmma
 #include "loops.cuh"
 #include "producer.cuh"
 

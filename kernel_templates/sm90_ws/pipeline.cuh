@@ -60,7 +60,9 @@ struct Shared {
     /// The next task, from the planning warp to the producing one: `wanted` asks for it, `ready` completes with it.
     DEVICE u32 plan_wanted() const { return base + shared_map::kPlanWanted; }
     DEVICE u32 plan_ready() const { return base + shared_map::kPlanReady; }
-    DEVICE u32 plan() const { return base + shared_map::kPlan; }
+    DEVICE u32 plan_task() const { return base + shared_map::kPlanTask; }
+    DEVICE u32 plan_list() const { return base + shared_map::kPlanList; }
+    DEVICE u32 plan_cached(int lane) const { return base + shared_map::kPlanCached + 4 * lane; }
 
     /// Completes once in a CTA's life: when its last loads have been asked for.
     DEVICE u32 loaded() const { return base + shared_map::kLoaded; }

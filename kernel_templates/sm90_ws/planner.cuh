@@ -29,15 +29,18 @@ struct KeyList {
             cached = load(begin, lane);
         }
         blocks = max(0, static_cast<int>(end - begin));
-        const u32 meets = __ballot_sync(~0u, lane < blocks && cached == meeting_block(tile));
+        const u32 meets = __ballot_sync(~0u, lane < blocks && cached == meeting_block(tile.q_block));
         if (Tune::meet > 1 && meets != 0) start = __ffs(static_cast<int>(meets)) - 1;
     }
 
     DEVICE int load(const int* begin, int lane) const { return end - 1 - lane >= begin ? __ldg(end - 1 - lane) : 0; }
 
+    /// Where the i-th block to visit stands, newest first.
+    DEVICE int place_of(int i) const { return start + i < blocks ? start + i : start + i - blocks; }
+
     /// The i-th block to visit. By the whole warp.
     DEVICE int block(int i, int lane) {
-        const int place = start + i < blocks ? start + i : start + i - blocks;
+        const int place = place_of(i);
         if (place / kWarp != chunk) {
             chunk = place / kWarp;
             const int at = chunk * kWarp + lane;
@@ -47,7 +50,7 @@ struct KeyList {
     }
 
     /// Where `meet` neighbours begin, if their lists have it.
-    DEVICE static int meeting_block(const QueryTile& tile) { return tile.q_block / Tune::meet * Tune::meet; }
+    DEVICE static int meeting_block(int q_block) { return q_block / Tune::meet * Tune::meet; }
 };
 
 /// A task with its list, as the producing warp needs it.
@@ -55,6 +58,12 @@ struct Plan {
     Task task;  // bh is negative when there is none left
     KeyList keys;
 };
+
+/// The i-th tile of a task, counted without leaving any out: where a diagonal block of two tiles has only one, that is
+/// the first.
+DEVICE int tile_in_list(const Task& task, int i) {
+    return i + (task.tiles % kTilesPerBlock > 0 && i > task.diagonal ? 1 : 0);
+}
 
 /// What consumers are told of a task. The first 64 rows of a query block never see the last 64 keys of the diagonal
 /// block: a task of these rows alone leaves that tile out.
@@ -67,9 +76,7 @@ DEVICE Task describe(const QueryTile& tile, const KeyList& keys, bool diagonal_l
     if (Tune::p_mode == Tune::p_mode_bf16 && keys.blocks <= kHiLoSpan) {
 #pragma unroll 1
         for (int i = 0; i < task.tiles; ++i) {
-            const int visited = (i + (short_diagonal && i > task.diagonal)) / kTilesPerBlock;
-            const int place =
-                keys.start + visited < keys.blocks ? keys.start + visited : keys.start + visited - keys.blocks;
+            const int place = keys.place_of(tile_in_list(task, i) / kTilesPerBlock);
             if (keys.blocks - 1 - place + keys.blocks <= kHiLoSpan) task.lost |= 1u << i;
         }
     }
@@ -77,27 +84,25 @@ DEVICE Task describe(const QueryTile& tile, const KeyList& keys, bool diagonal_l
 }
 
 DEVICE void put_plan(Shared shared, const Plan& plan, int lane) {
-    constexpr int kLists = shared_map::kTaskBytes;
     const u64 end = reinterpret_cast<u64>(plan.keys.end);
     if (lane == 0) {
-        Shared::put_task(shared.plan(), plan.task);
-        store_shared(shared.plan() + kLists, static_cast<int>(end), static_cast<int>(end >> 32), plan.keys.blocks,
+        Shared::put_task(shared.plan_task(), plan.task);
+        store_shared(shared.plan_list(), static_cast<int>(end), static_cast<int>(end >> 32), plan.keys.blocks,
                      plan.keys.start);
     }
-    store_shared(shared.plan() + kLists + 16 + 4 * lane, plan.keys.cached);
+    store_shared(shared.plan_cached(lane), plan.keys.cached);
     barrier_arrive(shared.plan_ready());
 }
 
 DEVICE Plan get_plan(Shared shared, int lane) {
-    constexpr int kLists = shared_map::kTaskBytes;
     Plan plan;
-    plan.task = Shared::get_task(shared.plan());
-    const int4 list = load_shared(shared.plan() + kLists);
+    plan.task = Shared::get_task(shared.plan_task());
+    const int4 list = load_shared(shared.plan_list());
     plan.keys.end =
         reinterpret_cast<const int*>(static_cast<u64>(static_cast<u32>(list.y)) << 32 | static_cast<u32>(list.x));
     plan.keys.blocks = list.z;
     plan.keys.start = list.w;
-    plan.keys.cached = load_shared_word(shared.plan() + kLists + 16 + 4 * lane);
+    plan.keys.cached = load_shared_word(shared.plan_cached(lane));
     return plan;
 }
 

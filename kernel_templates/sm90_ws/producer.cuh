@@ -41,7 +41,7 @@ DEVICE void head_start(const AttnArgs& args, Shared shared, int lane) {
         barrier_expect(shared.q_full(0), kQBytes);
         barrier_expect(shared.k_full(0), kTileBytes);
         loads.q(0, tile.bh, tile.q_block * kBlockSize + tile.part * kTileM);
-        loads.k(0, tile.bh, KeyList::meeting_block(tile) * kBlockSize);
+        loads.k(0, tile.bh, KeyList::meeting_block(tile.q_block) * kBlockSize);
     }
 }
 
@@ -82,8 +82,7 @@ class Producer {
     }
 
     DEVICE bool begins_where_expected(Plan& plan) const {
-        const QueryTile tile{0, plan.task.row / kBlockSize, 0, 0};
-        return plan.keys.block(0, lane_) == KeyList::meeting_block(tile);
+        return plan.keys.block(0, lane_) == KeyList::meeting_block(plan.task.row / kBlockSize);
     }
 
     /// Sends what the head start has asked for and the mask does not list through the rings.
@@ -97,11 +96,10 @@ class Producer {
         k_.advance();
     }
 
-    /// First key of the i-th tile of a task. Where a diagonal block of two tiles has only one, the second is left out.
+    /// First key of the i-th tile of a task.
     DEVICE int key_row(Plan& plan, int i) const {
-        const bool left_out = plan.task.tiles % kTilesPerBlock > 0 && i > plan.task.diagonal;
-        i += left_out ? 1 : 0;
-        return plan.keys.block(i / kTilesPerBlock, lane_) * kBlockSize + i % kTilesPerBlock * kTileN;
+        const int tile = tile_in_list(plan.task, i);
+        return plan.keys.block(tile / kTilesPerBlock, lane_) * kBlockSize + tile % kTilesPerBlock * kTileN;
     }
 
     DEVICE void end_stream() {
@@ -169,6 +167,11 @@ class Producer {
     bool v_pending_ = false;
     int v_bh_ = 0, v_row_ = 0;
 };
+
+/// Two bf16 to two fp16: exact for 2^-14 <= |x| <= 65504, the nearest fp16 below, infinity above.
+DEVICE u32 bf16_to_fp16(u32 pair) {
+    return pack_fp16(bf16_low(pair), bf16_high(pair));
+}
 
 /// Rewrites each V tile from bf16 to fp16 in place, between TMA and the consumers. It follows the stream of tasks
 /// through the Q ring, which it lets go of as consumers do.

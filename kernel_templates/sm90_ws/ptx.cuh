@@ -2,30 +2,11 @@
 // Semantics: PTX ISA 9.0, chapters "mbarrier", "cp.async.bulk.tensor", "Miscellaneous".
 #pragma once
 
-using u16 = unsigned short;
-using u32 = unsigned int;
-using u64 = unsigned long long;
-
-#define DEVICE __device__ __forceinline__
-
-constexpr int kWarp = 32;
-constexpr int kWarpgroup = 128;
-
-DEVICE float negative_infinity() {
-    return __int_as_float(0xff800000);
-}
-DEVICE float not_a_number() {
-    return __int_as_float(0x7fffffff);
-}
+#include "basics.cuh"
 
 /// Shared-memory address as the 32-bit number that PTX takes.
 DEVICE u32 shared_address(const void* p) {
     return static_cast<u32>(__cvta_generic_to_shared(p));
-}
-
-/// Tells the compiler that a value is the same in all lanes, so that it may live in a uniform register.
-DEVICE int warp_uniform(int value) {
-    return __shfl_sync(~0u, value, 0);
 }
 
 /// True in one lane of a warp in step, always the same. ptxas knows that it is one alone: behind `lane == 0` it writes
@@ -252,16 +233,4 @@ DEVICE u32 pack_fp16(float low, float high) {
     u32 r;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
     return r;
-}
-
-DEVICE float bf16_low(u32 pair) {
-    return __uint_as_float(pair << 16);
-}
-DEVICE float bf16_high(u32 pair) {
-    return __uint_as_float(pair & 0xffff0000u);
-}
-
-/// Two bf16 to two fp16: exact for 2^-14 <= |x| <= 65504, the nearest fp16 below, infinity above.
-DEVICE u32 bf16_to_fp16(u32 pair) {
-    return pack_fp16(bf16_low(pair), bf16_high(pair));
 }

@@ -8,6 +8,7 @@
 
 #include "config/template.h"
 #include "core/bf16.h"
+#include "core/inputs.h"
 #include "core/reference.h"
 #include "core/shell.h"
 #include "core/target.h"
@@ -52,12 +53,14 @@ Call make_call(int batch, int heads, int t_max, std::vector<std::int32_t> seq_le
         list.resize(static_cast<std::size_t>(call.max_nnz));
         call.col_idx.insert(call.col_idx.end(), list.begin(), list.end());
     }
-    std::mt19937 random(7);
-    std::normal_distribution<float> normal;
-    for (auto* tensor : {&call.q, &call.k, &call.v}) {
-        tensor->resize(static_cast<std::size_t>(batch) * static_cast<std::size_t>(heads * t_max) * kHeadDim);
-        for (auto& element : *tensor)
-            element = to_bf16(normal(random));
+    CaseSpec spec;
+    spec.batch_size = batch;
+    spec.num_heads = heads;
+    spec.t_max = t_max;
+    spec.seed = 7;
+    for (const auto& [which, tensor] : {std::pair(kPhiloxQ, &call.q), {kPhiloxK, &call.k}, {kPhiloxV, &call.v}}) {
+        tensor->resize(static_cast<std::size_t>(element_count(spec)));
+        fill_input(spec, {}, which, *tensor);
     }
     return call;
 }

@@ -8,16 +8,8 @@
 #include <cstdlib>
 
 #include "attune/attn_args.h"
+#include "basics.cuh"
 #include "core/bf16.h"
-
-using u16 = unsigned short;
-using u32 = unsigned int;
-using u64 = unsigned long long;
-
-#define DEVICE __device__ __forceinline__
-
-constexpr int kWarp = 32;
-constexpr int kWarpgroup = 128;
 
 /// Dynamic shared memory; an address is an offset into it.
 alignas(1024) inline unsigned char memory[232448];
@@ -141,17 +133,8 @@ inline void move_box(const TensorMap& map, u32 address, int column, int row, int
 
 }  // namespace emulation
 
-inline float negative_infinity() {
-    return -std::numeric_limits<float>::infinity();
-}
-inline float not_a_number() {
-    return std::numeric_limits<float>::quiet_NaN();
-}
 inline u32 shared_address(const void* p) {
     return static_cast<u32>(static_cast<const unsigned char*>(p) - memory);
-}
-inline int warp_uniform(int value) {
-    return __shfl_sync(~0u, value, 0);
 }
 inline bool elect_one() {
     return threadIdx.x % kWarp == 0;
@@ -280,13 +263,4 @@ inline u32 pack_bf16(float low, float high) {
 inline u32 pack_fp16(float low, float high) {
     const auto bits = [](float x) { return std::bit_cast<u16>(static_cast<_Float16>(x)); };
     return static_cast<u32>(bits(low)) | static_cast<u32>(bits(high)) << 16;
-}
-inline float bf16_low(u32 pair) {
-    return __uint_as_float(pair << 16);
-}
-inline float bf16_high(u32 pair) {
-    return __uint_as_float(pair & 0xffff0000u);
-}
-inline u32 bf16_to_fp16(u32 pair) {
-    return pack_fp16(bf16_low(pair), bf16_high(pair));
 }

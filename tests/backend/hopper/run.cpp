@@ -1,7 +1,6 @@
 // The Hopper kernel of one candidate, run on the CPU: run PROBLEM RESULT BLOCKS. The template's files are compiled with
-// ptx.cuh and wgmma.cuh of this folder in the place of their own. PROBLEM holds seven 32-bit numbers (batch, heads,
-// t_max, max_nnz and three that are sizes of what follows), then q, k, v, row_ptr, col_idx, seq_lens; RESULT gets o,
-// lse and the workspace's first word.
+// ptx.cuh and wgmma.cuh of this folder in the place of their own. PROBLEM holds four 32-bit numbers (batch, heads,
+// t_max, max_nnz), then q, k, v, row_ptr, col_idx, seq_lens; RESULT gets o, lse and the workspace's first word.
 #include "attune_tune.h"
 #define EMULATED_THREADS Tune::threads
 #include "backend/cuda_emulation.h"

@@ -2,22 +2,8 @@
 // what its operands then are, so that whoever overwrites them before is found out by a wrong result.
 #pragma once
 
+#include "descriptors.cuh"
 #include "ptx.cuh"
-
-constexpr int kRowBytes = 128;
-constexpr int kSwizzleAtomBytes = 1024;
-constexpr int kMmaK = 16;
-
-constexpr u32 descriptor_offset(int bytes) {
-    return static_cast<u32>(bytes) >> 4;
-}
-inline u32 descriptor_address(u32 address) {
-    return (address & 0x3ffff) >> 4;
-}
-constexpr u32 kLeadingKMajor = 1u << 16;
-constexpr u32 leading_mn_major(int half_bytes) {
-    return descriptor_offset(half_bytes) << 16;
-}
 
 namespace emulation {
 

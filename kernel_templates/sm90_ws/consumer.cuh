@@ -138,7 +138,8 @@ class Consumer {
 
 /// What the producer asked for ahead of the mask and the mask does not list is passed over.
 DEVICE Task Consumer::first_task() {
-    const Task task = next_task();
+    barrier_wait(shared_.q_full(q_.index), q_.phase);
+    const Task task = Shared::get_task(shared_.first_task());
     if (task.tiles != kUnwanted) return task;
     named_sync(kWarpgroupBarrier + warpgroup_, kWarpgroup);
     release(shared_.q_empty(q_.index));

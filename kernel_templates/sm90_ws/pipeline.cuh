@@ -78,8 +78,10 @@ struct Shared {
         return {a.x, a.y, a.z, a.w, b.x, static_cast<u32>(b.y)};
     }
 
-    /// Where the task lies that goes with a stage of the Q ring.
+    /// Where the task lies that goes with a stage of the Q ring; a CTA's first has a place that is never written again,
+    /// since its readers may be on their way as soon as they know that it is none.
     DEVICE u32 task(int stage) const { return base + shared_map::kTasks + stage * shared_map::kTaskBytes; }
+    DEVICE u32 first_task() const { return base + shared_map::kFirstTask; }
 
     /// By one thread of the CTA, before the others are let in.
     DEVICE void init_barriers() const {

@@ -49,7 +49,7 @@ DEVICE void head_start(const AttnArgs& args, Shared shared, int lane) {
 class Producer {
   public:
     DEVICE Producer(const AttnArgs& args, Shared shared, int lane)
-        : args_(args), shared_(shared), lane_(lane), loads_(args, shared) {}
+        : args_(args), shared_(shared), lane_(lane), loads_(args, shared), place_(shared.first_task()) {}
 
     DEVICE void run() {
         Plan plan = next_plan();
@@ -88,12 +88,17 @@ class Producer {
     /// Sends what the head start has asked for and the mask does not list through the rings.
     DEVICE void pass_over() {
         if (elect_one()) {
-            Shared::put_task(shared_.task(0), Task{0, 0, 0, kUnwanted, -1, 0});
+            Shared::put_task(place_, Task{0, 0, 0, kUnwanted, -1, 0});
             barrier_arrive(shared_.q_full(0));
             barrier_arrive(shared_.k_full(0));
         }
-        q_.advance();
+        advance_q();
         k_.advance();
+    }
+
+    DEVICE void advance_q() {
+        q_.advance();
+        place_ = shared_.task(q_.index);
     }
 
     /// First key of the i-th tile of a task.
@@ -107,7 +112,7 @@ class Producer {
         if (elect_one()) {
             barrier_arrive(shared_.loaded());
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
-            Shared::put_task(shared_.task(q_.index), Task{0, 0, 0, kEndOfStream, -1, 0});
+            Shared::put_task(place_, Task{0, 0, 0, kEndOfStream, -1, 0});
             barrier_arrive(shared_.q_full(q_.index));
         }
     }
@@ -115,7 +120,7 @@ class Producer {
     DEVICE void load_q(const Task& task) {
         if (elect_one()) {
             barrier_wait(shared_.q_empty(q_.index), q_.phase ^ 1);
-            Shared::put_task(shared_.task(q_.index), task);
+            Shared::put_task(place_, task);
             if (ahead_) {
                 barrier_arrive(shared_.q_full(q_.index));
             } else {
@@ -123,7 +128,7 @@ class Producer {
                 loads_.q(q_.index, task.bh, task.row);
             }
         }
-        q_.advance();
+        advance_q();
     }
 
     /// Loads a tile of K, and of V: the same one, or with overlap the one before, which consumers need at the same
@@ -159,6 +164,7 @@ class Producer {
     Shared shared_;
     int lane_;
     Loads loads_;
+    u32 place_;  // of the next task
     u32 plan_phase_ = 0;
     bool ahead_ = false;  // the head start's loads are this task's, and its first tile is still to come
     Ring<kQStages> q_;
@@ -178,16 +184,16 @@ DEVICE u32 bf16_to_fp16(u32 pair) {
 DEVICE void convert_v_tiles(Shared shared, int thread) {
     Ring<kQStages> q;
     Ring<kVStages> v;
-    for (;;) {
+    for (u32 place = shared.first_task();; place = shared.task(q.index)) {
         barrier_wait(shared.q_full(q.index), q.phase);
-        const int tiles = Shared::get_task(shared.task(q.index)).tiles;
+        const int tiles = Shared::get_task(place).tiles;
         __syncwarp();
         if (thread % kWarp == 0) barrier_arrive(shared.q_empty(q.index));
         q.advance();
         if (tiles == kEndOfStream) return;
         for (int i = 0; i < tiles; ++i) {
             barrier_wait(shared.v_loaded(v.index), v.phase);
-#pragma unroll 2
+#pragma unroll 8
             for (u32 at = thread * 16; at < kTileBytes; at += Shared::kConverterThreads * 16) {
                 const u32 address = shared.v(v.index) + at;
                 const int4 x = load_shared(address);

@@ -131,6 +131,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     setup.study_file = options.study_path.empty() ? study_file.stem().string() : options.study_path;
     setup.strategy_name = strategy_name;
     setup.remeasure = options.remeasure;
+    setup.baseline_of_each_edition = options.baseline_of_each_edition;
     const StopSignals signals;
     const LoopEnd end = run_loop(std::move(setup), store, *strategy, options.limits, signals.flag(), observer);
     store.sync_tsv();

@@ -24,6 +24,7 @@ struct SweepOptions {
     bool remeasure = false;
     std::vector<std::filesystem::path> warm_from;  ///< databases whose studies of the template the strategy is told of
     bool warm_from_own = false;                    ///< so are the other studies in `database`
+    bool baseline_of_each_edition = false;         ///< an edited template begins with the baseline
     std::uint64_t shard_index = 0;                 ///< of shard_count parts of the space, the one to sweep
     std::uint64_t shard_count = 1;
 };

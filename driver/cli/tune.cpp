@@ -53,6 +53,7 @@ void run(TuneOptions options, const CliContext& context) {
     if (options.hours > 0) options.sweep.limits.hours = options.hours;
     if (!options.shard.empty()) parse_shard(options.shard, options.sweep);
     options.sweep.warm_from_own = !options.cold;
+    options.sweep.baseline_of_each_edition = true;
     LoopEnd end = LoopEnd::exhausted;
     {
         ProgressPrinter progress(context.err, context.err_is_terminal);

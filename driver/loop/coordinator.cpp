@@ -64,7 +64,6 @@ class Loop {
     void refill();
     void submit(Proposal proposal);
     void dispatch();
-    [[nodiscard]] bool baseline_is_out() const { return last_iter_ == 0; }
     [[nodiscard]] bool has_room() const;
     void record_compile_failures();
     void handle(Compiled event);
@@ -96,7 +95,8 @@ class Loop {
     std::unique_ptr<CompilePool> compile_pool_;
     std::map<Ticket, Pending> pending_;  ///< in the order asked
     Ticket next_ticket_ = 1;
-    std::optional<Proposal> baseline_;  ///< to be measured and recorded before anything else
+    std::optional<Proposal> baseline_;  ///< to be submitted before anything else
+    bool baseline_is_due_ = false;      ///< until it is recorded nothing else is
     bool exhausted_ = false;
     std::int64_t recorded_ = 0;
     std::int64_t last_iter_ = 0;
@@ -139,12 +139,19 @@ void Loop::resume() {
     settle_intents();
     const std::vector<IterationRow> rows = store_.iterations();
     if (!rows.empty()) last_iter_ = rows.back().iter;
+    bool is_new_edition = true;
     for (const IterationRow& row : rows) {
+        is_new_edition = is_new_edition && row.template_hash != experiments_.template_hash();
         // A study file may have lost values since; what no longer exists is nothing to tell.
         const std::optional<Trial> trial = experiments_.trial(row);
         if (trial && !setup_.remeasure) strategy_.tell(*trial);
     }
-    if (rows.empty()) baseline_ = Proposal{experiments_.baseline(target_), "baseline"};
+    if (rows.empty() || (is_new_edition && setup_.baseline_of_each_edition)) {
+        const bool was_edited = !rows.empty();
+        baseline_ =
+            Proposal{experiments_.baseline(target_), was_edited ? "baseline of the edited template" : "baseline"};
+        baseline_is_due_ = true;
+    }
     if (const auto row = store_.incumbent()) adopt_incumbent(*row);
 }
 
@@ -210,7 +217,7 @@ int Loop::count(Pending::Stage stage) const {
 void Loop::refill() {
     if (baseline_ && wants_more()) submit(*std::exchange(baseline_, std::nullopt));
     while (!exhausted_ && has_room() && wants_more()) {
-        if (baseline_is_out() && strategy_.needs_result()) return;
+        if (baseline_is_due_ && strategy_.needs_result()) return;
         std::optional<Proposal> proposal = strategy_.ask();
         if (!proposal) {
             // With trials outstanding the strategy may only be waiting for them.
@@ -218,8 +225,8 @@ void Loop::refill() {
             return;
         }
         // The one candidate that is out without the strategy having proposed it.
-        const bool is_baseline = baseline_is_out() && !pending_.empty() &&
-                                 pending_.begin()->second.proposal.candidate == proposal->candidate;
+        const bool is_baseline =
+            baseline_is_due_ && !pending_.empty() && pending_.begin()->second.proposal.candidate == proposal->candidate;
         if (!is_baseline) submit(std::move(*proposal));
     }
 }
@@ -245,7 +252,7 @@ void Loop::dispatch() {
         if (!runner->idle()) continue;
         const auto ready = std::find_if(pending_.begin(), pending_.end(),
                                         [](const auto& item) { return item.second.stage == Pending::Stage::ready; });
-        if (ready == pending_.end() || (baseline_is_out() && ready != pending_.begin())) return;
+        if (ready == pending_.end() || (baseline_is_due_ && ready != pending_.begin())) return;
         auto& [ticket, pending] = *ready;
         if (!reserved_draw_) reserved_draw_ = store_.fresh_draw();
         store_.begin(setup_.space.describe(pending.proposal.candidate), setup_.boot_id);
@@ -270,10 +277,10 @@ void Loop::handle(Compiled event) {
     found->second.stage = Pending::Stage::failed;
 }
 
-// The baseline is iteration 1, whatever of what compiles beside it fails first.
+// The baseline is recorded first, whatever of what compiles beside it fails sooner.
 void Loop::record_compile_failures() {
     for (auto item = pending_.begin(); item != pending_.end();) {
-        if (baseline_is_out() && item != pending_.begin()) return;
+        if (baseline_is_due_ && item != pending_.begin()) return;
         if (item->second.stage != Pending::Stage::failed) {
             ++item;
             continue;
@@ -344,6 +351,7 @@ void Loop::handle(const EnvironmentBroken& event) {
 void Loop::record(const Proposal& proposal, IterationRecord record) {
     last_iter_ = store_.finish(record, experiments_.record_sources(proposal.candidate));
     ++recorded_;
+    baseline_is_due_ = false;
     if (record.status == Status::keep) incumbent_ms_ = record.geomean_ms;
     strategy_.tell(experiments_.trial(proposal.candidate, record));
     observer_.on_iteration(last_iter_, record, progress());

@@ -39,6 +39,9 @@ struct LoopSetup {
     std::string study_file{};  ///< for the command that reproduces an iteration
     std::string strategy_name{};
     bool remeasure = false;  ///< do not tell the strategy what earlier runs recorded
+    /// An edited template begins with the baseline as a new study does; its search would otherwise have only bounds
+    /// to go by until something comes close to the incumbent.
+    bool baseline_of_each_edition = false;
 };
 
 /// Where a run stands, for whoever watches.

@@ -57,7 +57,7 @@ class Model final : public GuardedStrategy {
         for (int climb = 0; climb < kPoolClimbs && consider(new_neighbours(chosen)); ++climb) {
         }
         const double level = process_.mean(chosen) * spread_ + centre_;
-        pending_.push_back({chosen, level});
+        pending_.push_back({chosen, std::max(level, lowest_believed())});
         stale_ = true;
         return Proposal{chosen, fmt::format("{}: {:.4g} ms expected by the model, against {:.4g} ms",
                                             change_text(space(), told_[best_].candidate, chosen), std::exp(level),
@@ -71,7 +71,10 @@ class Model final : public GuardedStrategy {
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
         told_.push_back({trial.candidate, level.value_or(worst_), trial.features});
         if (trial.score_ms) earlier_.meet(trial.candidate, *level);
-        if (trial.score_ms && told_.back().level <= told_[best_].level) best_ = told_.size() - 1;
+        const bool counts = trial.score_ms || !best_is_score_;
+        const bool first_score = trial.score_ms && !best_is_score_;
+        if (first_score || (counts && told_.back().level <= told_[best_].level)) best_ = told_.size() - 1;
+        best_is_score_ = best_is_score_ || trial.score_ms;
         stale_ = true;
         if (told_.size() >= kForgetAt) forget();
     }
@@ -99,7 +102,7 @@ class Model final : public GuardedStrategy {
 
     std::optional<double> expected_level(const Trial& trial) const {
         const std::optional<double> level = log_score(trial);
-        if (trial.score_ms || !level || told_.empty()) return level;
+        if (trial.score_ms || !level || !best_is_score_) return level;
         return expected_of_bound(*level, told_[best_].level);
     }
 
@@ -111,6 +114,13 @@ class Model final : public GuardedStrategy {
         const double z = gain / prediction.deviation;
         return gain * 0.5 * std::erfc(-z * kInverseRootTwo) +
                prediction.deviation * kInverseRootTwoPi * std::exp(-0.5 * z * z);
+    }
+
+    /// A proposal still out is believed to be at most as far ahead of the best as that is of the average: each belief
+    /// shapes the next, and where all that was told is alike they would carry one another away.
+    double lowest_believed() const {
+        const double best = told_[best_].level;
+        return best - std::max(0.0, centre_ - best);
     }
 
     /// Positions in `told_`, best first.
@@ -202,7 +212,8 @@ class Model final : public GuardedStrategy {
     GaussianProcess process_;
     std::vector<Level> told_;  ///< a crash as bad as the worst told
     std::vector<Level> pending_;
-    std::size_t best_ = 0;  ///< position in `told_`
+    std::size_t best_ = 0;  ///< position in `told_` of the best score, or where there is none, of the lowest bound
+    bool best_is_score_ = false;
     double worst_ = 0.0;
     double centre_ = 0.0;
     double spread_ = 1.0;

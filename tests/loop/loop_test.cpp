@@ -58,6 +58,7 @@ class LoopTest : public ::testing::Test {
         setup.boot_id = boot_id_;
         setup.study_file = "toy.json";
         setup.strategy_name = strategy;
+        setup.baseline_of_each_edition = baseline_of_each_edition_;
         Store store(folder_.path() / "attune.db");
         store.open_study(study_, toy_);
         const auto search = make_strategy(strategy, space_, 1);
@@ -73,6 +74,17 @@ class LoopTest : public ::testing::Test {
         Store store(folder_.path() / "attune.db");
         store.open_study(study_, toy_);
         return store.iterations();
+    }
+
+    /// Somebody edits the template: what was measured before is another kernel now.
+    void edit_template() {
+        const std::filesystem::path folder = folder_.path() / "edited";
+        std::filesystem::create_directories(folder);
+        std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", folder,
+                              std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
+        std::ofstream(folder / "kernel.cpp", std::ios::app) << "// edited\n";
+        toy_ = load_template(folder);
+        space_ = toy_.space(target_facts_);
     }
 
     void expect_each_once(std::size_t expected) {
@@ -101,6 +113,7 @@ class LoopTest : public ::testing::Test {
         return 1.0 + 0.1 * a * a + 0.05 * knobs.at("b");
     }};
     std::string boot_id_ = "this-boot";
+    bool baseline_of_each_edition_ = true;
     std::atomic<bool> stop_{false};
     Watcher watcher_;
 };
@@ -274,17 +287,28 @@ TEST_F(LoopTest, AKeepAgainstABestThatWasBeatenMeanwhileIsMeasuredAgain) {
 
 TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     EXPECT_EQ(run({.max_iters = 3, .hours = {}}), LoopEnd::limit_reached);
-    // Somebody edits the template: what was measured before is another kernel now.
-    TempFolder edited;
-    std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", edited.path(),
-                          std::filesystem::copy_options::recursive);
-    std::ofstream(edited.path() / "kernel.cpp", std::ios::app) << "// edited\n";
-    toy_ = load_template(edited.path());
-    space_ = toy_.space(target_facts_);
+    edit_template();
     EXPECT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
     const auto all = rows();
     ASSERT_EQ(all.size(), 5U);
     EXPECT_NE(all[0].template_hash, all[4].template_hash);
+}
+
+TEST_F(LoopTest, AnEditedTemplateBeginsWithTheBaselineOnce) {
+    EXPECT_EQ(run({.max_iters = 3, .hours = {}}), LoopEnd::limit_reached);
+    edit_template();
+    EXPECT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
+    EXPECT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
+    baseline_of_each_edition_ = false;  // as `attune try` has it
+    edit_template();
+    EXPECT_EQ(run({.max_iters = 1, .hours = {}}), LoopEnd::limit_reached);
+    const auto all = rows();
+    ASSERT_EQ(all.size(), 8U);
+    EXPECT_EQ(all[3].params, all[0].params);
+    EXPECT_EQ(all[0].description, "baseline");
+    EXPECT_THAT(all[3].description, ::testing::StartsWith("baseline of the edited template"));
+    for (const std::size_t i : {4U, 5U, 6U, 7U})
+        EXPECT_THAT(all[i].description, ::testing::Not(::testing::HasSubstr("baseline"))) << i;
 }
 
 /// Devices that take as long to open as the test says; compiles are counted.

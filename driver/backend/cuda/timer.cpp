@@ -19,7 +19,8 @@ Timer::Timer(DriverPtr api, const DeviceKernels& kernels, CUstream stream, std::
     : api_(std::move(api)),
       kernels_(kernels),
       stream_(stream),
-      flush_memory_(api_, std::max(kFlushCaches * l2_bytes, kMinFlushBytes)) {
+      flush_memory_(api_, std::max(kFlushCaches * l2_bytes, kMinFlushBytes)),
+      flush_sum_(api_, sizeof(unsigned long long)) {
     for (std::size_t i = 0; i < kBatch; ++i) {
         starts_.push_back(make_event(api_));
         stops_.push_back(make_event(api_));
@@ -54,7 +55,7 @@ CudaStatus Timer::batch(std::span<const PreparedCall* const> calls, CacheState c
     CudaStatus status = kernels_.delay({lead_.spin_ns_per_call() * (calls.size() + 1)});
     if (status.ok() && cache == CacheState::warm) status = calls.front()->enqueue(*api_, stream_);
     for (std::size_t i = 0; status.ok() && i < calls.size(); ++i) {
-        if (cache == CacheState::cold) status = flush();
+        if (cache != CacheState::warm) status = flush(cache);
         if (status.ok()) status = check(*api_, api_->cuEventRecord(starts_[i].get(), stream_), "cuEventRecord");
         if (status.ok()) status = calls[i]->enqueue(*api_, stream_);
         if (status.ok()) status = check(*api_, api_->cuEventRecord(stops_[i].get(), stream_), "cuEventRecord");
@@ -78,10 +79,12 @@ CudaStatus Timer::read(std::size_t count, std::vector<float>& milliseconds) cons
     return {};
 }
 
-CudaStatus Timer::flush() {
+CudaStatus Timer::flush(CacheState cache) {
     const auto words = static_cast<long long>(flush_memory_.bytes() / sizeof(unsigned));
     CudaStatus status = kernels_.flush({flush_memory_.as<unsigned>(), words, ++salt_, 1});
-    return status.ok() ? kernels_.flush({flush_memory_.as<unsigned>(), words, ++salt_, 0}) : status;
+    if (status.ok()) status = kernels_.flush({flush_memory_.as<unsigned>(), words, ++salt_, 0});
+    if (!status.ok() || cache != CacheState::read) return status;
+    return kernels_.checksum({flush_memory_.as<unsigned>(), words, flush_sum_.as<unsigned long long>()});
 }
 
 }  // namespace attune::cuda

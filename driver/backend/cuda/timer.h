@@ -14,7 +14,11 @@
 namespace attune::cuda {
 
 /// State of the L2 cache before each call.
-enum class CacheState { cold, warm };
+enum class CacheState {
+    cold,  ///< full of lines written before, which must reach memory before others can take their place
+    read,  ///< full of lines read before
+    warm,  ///< as the call before left it
+};
 
 class Timer {
   public:
@@ -24,18 +28,20 @@ class Timer {
     /// Runs `call` `count` times untimed.
     CudaStatus warm_up(const PreparedCall& call, int count) const;
     /// Appends the latency of each call to `milliseconds`, in order. Cold: the cache is flushed before each, outside
-    /// the interval. Warm: back to back, the first of each batch after an untimed one.
+    /// the interval. Read: what the flush wrote is read through after it. Warm: back to back, the first of each batch
+    /// after an untimed one.
     CudaStatus measure(std::span<const PreparedCall* const> calls, CacheState cache, std::vector<float>& milliseconds);
 
   private:
     CudaStatus batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& again);
     CudaStatus read(std::size_t count, std::vector<float>& milliseconds) const;
-    CudaStatus flush();
+    CudaStatus flush(CacheState cache);
 
     DriverPtr api_;
     const DeviceKernels& kernels_;
     CUstream stream_;
     DeviceBuffer flush_memory_;
+    DeviceBuffer flush_sum_;  ///< of what is read through; nobody asks for it
     std::vector<Event> starts_;
     std::vector<Event> stops_;
     HostLead lead_;

@@ -95,8 +95,7 @@ class Loop {
     std::unique_ptr<CompilePool> compile_pool_;
     std::map<Ticket, Pending> pending_;  ///< in the order asked
     Ticket next_ticket_ = 1;
-    std::optional<Proposal> baseline_;  ///< to be submitted before anything else
-    bool baseline_is_due_ = false;      ///< until it is recorded nothing else is
+    bool baseline_is_due_ = false;  ///< the first of `pending_` is it, and until it is recorded nothing else is
     bool exhausted_ = false;
     std::int64_t recorded_ = 0;
     std::int64_t last_iter_ = 0;
@@ -146,13 +145,11 @@ void Loop::resume() {
         const std::optional<Trial> trial = experiments_.trial(row);
         if (trial && !setup_.remeasure) strategy_.tell(*trial);
     }
-    if (rows.empty() || (is_new_edition && setup_.baseline_of_each_edition)) {
-        const bool was_edited = !rows.empty();
-        baseline_ =
-            Proposal{experiments_.baseline(target_), was_edited ? "baseline of the edited template" : "baseline"};
-        baseline_is_due_ = true;
-    }
     if (const auto row = store_.incumbent()) adopt_incumbent(*row);
+    baseline_is_due_ = rows.empty() || (is_new_edition && setup_.baseline_of_each_edition);
+    if (baseline_is_due_) {
+        submit({experiments_.baseline(target_), rows.empty() ? "baseline" : "baseline of the edited template"});
+    }
 }
 
 // A candidate that was being measured when the last coordinator died is tried again, unless the machine went down with
@@ -215,7 +212,6 @@ int Loop::count(Pending::Stage stage) const {
 }
 
 void Loop::refill() {
-    if (baseline_ && wants_more()) submit(*std::exchange(baseline_, std::nullopt));
     while (!exhausted_ && has_room() && wants_more()) {
         if (baseline_is_due_ && strategy_.needs_result()) return;
         std::optional<Proposal> proposal = strategy_.ask();
@@ -225,8 +221,7 @@ void Loop::refill() {
             return;
         }
         // The one candidate that is out without the strategy having proposed it.
-        const bool is_baseline =
-            baseline_is_due_ && !pending_.empty() && pending_.begin()->second.proposal.candidate == proposal->candidate;
+        const bool is_baseline = baseline_is_due_ && pending_.begin()->second.proposal.candidate == proposal->candidate;
         if (!is_baseline) submit(std::move(*proposal));
     }
 }

@@ -71,12 +71,16 @@ class Model final : public GuardedStrategy {
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
         told_.push_back({trial.candidate, level.value_or(worst_), trial.features});
         if (trial.score_ms) earlier_.meet(trial.candidate, *level);
-        const bool counts = trial.score_ms || !best_is_score_;
-        const bool first_score = trial.score_ms && !best_is_score_;
-        if (first_score || (counts && told_.back().level <= told_[best_].level)) best_ = told_.size() - 1;
-        best_is_score_ = best_is_score_ || trial.score_ms;
+        if (level) compare_with_best(trial.score_ms.has_value());
         stale_ = true;
         if (told_.size() >= kForgetAt) forget();
+    }
+
+    /// What was told last becomes the best if it is better; any score is better than a bound.
+    void compare_with_best(bool is_score) {
+        const bool is_better = is_score == best_is_score_ ? told_.back().level <= told_[best_].level : is_score;
+        if (is_better) best_ = told_.size() - 1;
+        best_is_score_ = best_is_score_ || is_score;
     }
 
     /// Drops what `own_levels` will never choose again: neither among the best nor among the latest, whatever comes.

@@ -73,9 +73,8 @@ DEVICE void Consumer::first_step() {
     retire_scores<kKeys>(s);
     stats_.reset();
     float factor[kRowsPerThread] = {1.f, 1.f};
-    constexpr int kCount = kKeys / 2, kFirst = kFixed ? 32 : kCount;
-    raise_reference<0, kFirst>(s, stats_, scale_log2_, factor, true);
-    exponentiate<0, kCount>(s, stats_, scale_log2_);
+    raise_reference<0, kKeys / 2>(s, stats_, scale_log2_, factor, true);
+    exponentiate<0, kKeys / 2>(s, stats_, scale_log2_);
     pack<kKeys>(s);
 }
 
@@ -167,8 +166,7 @@ DEVICE void Consumer::serial_step() {
     release_k();
     mask_tile<kKeys>(s);
     float factor[kRowsPerThread] = {1.f, 1.f};
-    constexpr int kFirst = kFixed ? 32 : kKeys / 2;
-    const bool rescale = raise_reference<0, kFirst>(s, stats_, scale_log2_, factor, tile_ == 0);
+    const bool rescale = raise_reference<0, kKeys / 2>(s, stats_, scale_log2_, factor, tile_ == 0);
     exponentiate<0, kKeys / 2>(s, stats_, scale_log2_);
     if (tile_ > 0 && rescale) scale_rows(o_, factor);
     pack<kKeys>(s);

@@ -19,9 +19,10 @@ constexpr float kLog2E = 1.4426950408889634f;
 /// gives the same quotient o / sum as long as nothing overflows, and bf16 and fp32 reach 2^127. So there is a choice:
 /// - always: the textbook;
 /// - lazy: only when a score exceeds it by a factor of 2^kLazyLimit (FlashAttention-4 does this; fp16 P allows 2^15);
-/// - never: the largest of a task's first 64 keys stays the reference, no maximum is looked for after that, and the
-/// rare
+/// - never: the largest of a task's first tile stays the reference, no maximum is looked for after that, and the rare
 ///   task whose sums pass kLargestSum is computed once more by other means (exact.cuh).
+/// The exponential of the reference itself is 1, which bf16 holds exactly: rounding then spares one of a row's largest
+/// probabilities wherever the reference is its maximum.
 constexpr bool kLazy = Tune::rescale == Tune::rescale_lazy;
 constexpr bool kFixed = Tune::rescale == Tune::rescale_never;
 constexpr float kLazyLimit = 8.f;
@@ -109,9 +110,7 @@ DEVICE void row_max(const float (&s)[kCount], float (&result)[kRowsPerThread]) {
 template <int kBegin, int kEnd, int kCount>
 DEVICE bool raise_reference(float (&s)[kCount], RowStats& stats, float scale_log2, float (&factor)[kRowsPerThread],
                             bool first) {
-    if constexpr (kFixed) {
-        if (kBegin > 0 || !first) return false;
-    }
+    if (kFixed && !first) return false;
     if (kLazy && !__any_sync(~0u, exceeds_limit<kBegin, kEnd>(s, stats))) return false;
     float largest[kRowsPerThread], moved[kRowsPerThread];
     row_max<kBegin, kEnd>(s, largest);

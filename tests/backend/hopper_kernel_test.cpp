@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <numbers>
 #include <random>
 
 #include "config/template.h"
@@ -188,6 +189,35 @@ TEST(HopperPrecision, TheLeftEndOfShortRowsCountsRoundingErrors) {
             call.v[at] = to_bf16(!first_block ? 0.F : odd ? 64.F : -64.F * p);
         }
     }
+    EmulatedKernel("").check(call, 1);
+}
+
+/// The reference is the largest score of a task's first tile, wherever it stands there: the probabilities relative to
+/// it are 1 and 1.5 / 64 here, which bf16 holds, and o is what is left where their values cancel. Relative to another
+/// reference the two round differently.
+TEST(HopperPrecision, TheLargestScoreOfTheFirstTileIsExact) {
+    Call call = make_call(1, 1, 768, {768}, [](int row, int) { return row == 5; });
+    const double score_of_one = 1.0 / (std::sqrt(static_cast<double>(kHeadDim)) * std::numbers::ln2);  // in log2
+    // A key's score comes from two elements, for one bf16 is too coarse.
+    const auto put = [&](int token, double log2_p, float v) {
+        const auto at = static_cast<std::size_t>(token) * kHeadDim;
+        const std::uint16_t coarse = to_bf16(static_cast<float>(log2_p / score_of_one));
+        call.k[at] = coarse;
+        call.k[at + 1] = to_bf16(static_cast<float>(log2_p / score_of_one - from_bf16(coarse)));
+        std::fill_n(call.v.begin() + static_cast<std::ptrdiff_t>(at), kHeadDim, to_bf16(v));
+    };
+    std::fill(call.k.begin(), call.k.end(), to_bf16(0.F));
+    std::fill(call.q.begin(), call.q.end(), to_bf16(0.F));
+    for (int token = 0; token < call.t_max; ++token) {
+        call.q[static_cast<std::size_t>(token) * kHeadDim] = call.q[static_cast<std::size_t>(token) * kHeadDim + 1] =
+            to_bf16(1.F);
+        put(token, -30.0, 0.F);
+    }
+    const int first_tile = 4 * kBlockSize;  // where query blocks 4 to 7 begin
+    put(first_tile, -3.3, 0.F);             // the largest of the first 64 keys
+    put(first_tile + 100, 0.0, 6.F);
+    for (int i = 64; i < 96; ++i)
+        put(first_tile + i, std::log2(1.5 / 64), -8.F);
     EmulatedKernel("").check(call, 1);
 }
 

@@ -50,8 +50,6 @@ struct CudaDevice::Impl {
     /// A candidate's failed call as a value; finds out whether the context survived it.
     [[nodiscard]] Failure blame(const CudaStatus& status);
     CudaStatus prepare(Slot slot, std::size_t case_index, const DrawData& data, PreparedCall& call);
-    /// Prepares the call on the case's first draw and runs it a few times untimed.
-    CudaStatus prepare_timing(Slot slot, std::size_t case_index, int warmup, PreparedCall& call);
     /// Runs the slot's variant on poisoned outputs and waits for it.
     CudaStatus run(Slot slot, std::size_t case_index, const DrawData& data);
     [[nodiscard]] CheckReport compare(const CaseSpec& spec, const DrawData& data);
@@ -96,11 +94,6 @@ CudaStatus CudaDevice::Impl::run(Slot slot, std::size_t case_index, const DrawDa
     status = call.enqueue(*api, stream.get());
     const CudaStatus finished = cuda::check(*api, api->cuStreamSynchronize(stream.get()), "cuStreamSynchronize");
     return status.ok() ? finished : status;
-}
-
-CudaStatus CudaDevice::Impl::prepare_timing(Slot slot, std::size_t case_index, int warmup, PreparedCall& call) {
-    CudaStatus status = prepare(slot, case_index, draws.get(case_index, {}), call);
-    return status.ok() ? timer.warm_up(call, warmup) : status;
 }
 
 CheckReport CudaDevice::Impl::compare(const CaseSpec& spec, const DrawData& data) {
@@ -211,7 +204,8 @@ Result<CheckReport> CudaDevice::check(Slot slot, std::size_t case_index, Draw dr
 
 Result<Samples> CudaDevice::time(Slot slot, std::size_t case_index, const SampleRequest& request) {
     PreparedCall call;
-    CudaStatus status = impl_->prepare_timing(slot, case_index, request.warmup, call);
+    CudaStatus status = impl_->prepare(slot, case_index, impl_->draws.get(case_index, {}), call);
+    if (status.ok()) status = impl_->timer.warm_up(call, request.warmup);
     Samples samples;
     const auto measure = [&](int count, CacheState cache, std::vector<float>& milliseconds) {
         const std::vector<const PreparedCall*> calls(static_cast<std::size_t>(std::max(count, 0)), &call);
@@ -227,8 +221,9 @@ Result<Samples> CudaDevice::time(Slot slot, std::size_t case_index, const Sample
 Result<PairedSamples> CudaDevice::pair(std::size_t case_index, int pairs) {
     PreparedCall a;
     PreparedCall b;
-    CudaStatus status = impl_->prepare_timing(Slot::challenger, case_index, 1, a);
-    if (status.ok()) status = impl_->prepare_timing(Slot::incumbent, case_index, 1, b);
+    const DrawData& data = impl_->draws.get(case_index, {});
+    CudaStatus status = impl_->prepare(Slot::challenger, case_index, data, a);
+    if (status.ok()) status = impl_->prepare(Slot::incumbent, case_index, data, b);
     // a b, b a, a b, ...: neither always follows the other.
     std::vector<const PreparedCall*> order;
     for (int i = 0; i < pairs; ++i) {

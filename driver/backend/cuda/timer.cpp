@@ -53,9 +53,9 @@ CudaStatus Timer::measure(std::span<const PreparedCall* const> calls, CacheState
 CudaStatus Timer::batch(std::span<const PreparedCall* const> calls, CacheState cache, bool& again) {
     const auto started = std::chrono::steady_clock::now();
     CudaStatus status = kernels_.delay({lead_.spin_ns_per_call() * (calls.size() + 1)});
-    if (status.ok() && cache == CacheState::warm) status = calls.front()->enqueue(*api_, stream_);
     for (std::size_t i = 0; status.ok() && i < calls.size(); ++i) {
-        if (cache != CacheState::warm) status = flush(cache);
+        if (i == 0 || calls[i] != calls[i - 1]) status = calls[i]->enqueue(*api_, stream_);
+        if (status.ok() && cache != CacheState::warm) status = flush(cache);
         if (status.ok()) status = check(*api_, api_->cuEventRecord(starts_[i].get(), stream_), "cuEventRecord");
         if (status.ok()) status = calls[i]->enqueue(*api_, stream_);
         if (status.ok()) status = check(*api_, api_->cuEventRecord(stops_[i].get(), stream_), "cuEventRecord");

@@ -28,8 +28,9 @@ class Timer {
     /// Runs `call` `count` times untimed.
     CudaStatus warm_up(const PreparedCall& call, int count) const;
     /// Appends the latency of each call to `milliseconds`, in order. Cold: the cache is flushed before each, outside
-    /// the interval. Read: what the flush wrote is read through after it. Warm: back to back, the first of each batch
-    /// after an untimed one.
+    /// the interval. Read: what the flush wrote is read through after it. Warm: back to back. A call that does not
+    /// follow itself runs once untimed first: the flush leaves a kernel's instructions in the SMs, another kernel does
+    /// not, and fetching them costs a large one a tenth of its time.
     CudaStatus measure(std::span<const PreparedCall* const> calls, CacheState cache, std::vector<float>& milliseconds);
 
   private:

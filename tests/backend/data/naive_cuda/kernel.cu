@@ -30,6 +30,17 @@ float block_max(float value, float* scratch) {
     return max;
 }
 
+/// 6000 instructions, one after the other: 96 KB, which take longer to fetch than to execute.
+float straight_line(float x, float y) {
+#define TEN_TIMES(code) code code code code code code code code code code
+#define THOUSAND_TIMES(code) TEN_TIMES(TEN_TIMES_AGAIN(TEN_TIMES_ONCE_MORE(code)))
+#define TEN_TIMES_AGAIN(code) code code code code code code code code code code
+#define TEN_TIMES_ONCE_MORE(code) code code code code code code code code code code
+    THOUSAND_TIMES(x = x * y + 1.0f; x = x * y + 2.0f; x = x * y + 3.0f; x = x * y + 4.0f; x = x * y + 5.0f;
+                   x = x * y + 6.0f;)
+    return x;
+}
+
 extern "C" __global__ void attend(const __grid_constant__ AttnArgs args) {
     extern __shared__ float scratch[];
     const float infinity = __uint_as_float(0x7f800000U);
@@ -37,6 +48,10 @@ extern "C" __global__ void attend(const __grid_constant__ AttnArgs args) {
     const int thread = threadIdx.x;
     const int seq_len = args.seq_lens[blockIdx.z];
     if (row >= seq_len) return;
+    if (Tune::straight_line) {
+        args.lse[row] = straight_line(args.scale, args.scale);
+        return;
+    }
     const long long head = static_cast<long long>(blockIdx.z) * args.heads + blockIdx.y;
     const long long head_start = head * args.t_max * kHeadDim;
     const unsigned short* q = args.q + head_start + static_cast<long long>(row) * kHeadDim;

@@ -55,19 +55,7 @@ std::string device_model(const std::vector<BestEntry>& entries, const ExportOpti
 /// The winner of `request` among entries of one device model.
 BestEntry choose(const Reader& reader, const BestRequest& request, const ExportOptions& options) {
     const std::vector<BestEntry> entries = reader.best(request);
-    const std::string model = device_model(entries, options);
-    const BestEntry* best = nullptr;
-    if (!request.robust && !request.family) {
-        best = winner_of(entries, model);
-    } else {
-        const auto time = [&](const BestEntry& entry) {
-            return request.family ? entry.row.family_ms[static_cast<std::size_t>(*request.family)]
-                                  : entry.row.geomean_ms;
-        };
-        for (const BestEntry& entry : entries) {
-            if (entry.device_name == model && (best == nullptr || time(entry) < time(*best))) best = &entry;
-        }
-    }
+    const BestEntry* best = winner_of(entries, device_model(entries, options), request);
     if (best == nullptr) {
         throw InputError(fmt::format("study {} has no {} kernel to export{}; `attune query` shows what there is",
                                      options.study, request.robust ? "robust" : "kept",

@@ -238,8 +238,9 @@ ReportData collect(const Reader& reader, const std::string& study) {
     const auto first_kept = std::ranges::find(data.rows, Status::keep, &IterationRow::status);
     if (first_kept != data.rows.end()) data.first_kept = static_cast<std::size_t>(first_kept - data.rows.begin());
 
-    const std::vector<BestEntry> kept = reader.best({name, false, std::nullopt});
-    const BestEntry* winner = winner_of(kept, data.device);
+    const BestRequest request{name, false, std::nullopt};
+    const std::vector<BestEntry> kept = reader.best(request);
+    const BestEntry* winner = winner_of(kept, data.device, request);
     if (winner != nullptr) {
         data.best = reader.iteration(winner->key);
         data.noise = noise_of(*data.best, data.study.suite, data.limits);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
 #include <map>
@@ -115,39 +116,80 @@ StudyInfo read_study(SQLite::Database& db, SQLite::Statement& row) {
 
 constexpr const char* kSelectStudy = "SELECT id, name, template, device, suite FROM study";
 
-/// The winner in each pair of study and environment; every inner query is one descent of an index made for it.
-std::string best_query(const BestRequest& request) {
-    std::string column = "geomean_ms";
-    // Each keep beat the one before it in alternation, which says more than scores taken minutes apart: the last wins.
-    std::string condition =
-        request.robust
-            ? "robust = 1 AND outcome = 'ok'"
-            : "status = 'keep' AND w.iter = (SELECT max(k.iter) FROM iteration k WHERE k.study_id = s.id AND "
-              "k.shard_id = w.shard_id AND k.environment_id = e.id AND k.status = 'keep')";
-    if (request.family) {
-        switch (*request.family) {
-            case Family::sliding_window:
-                column = "window_ms";
-                break;
-            case Family::sliding_window_global:
-                column = "global_ms";
-                break;
-            case Family::sliding_window_retrieval:
-                column = "retrieval_ms";
-                break;
-        }
-        condition = request.robust ? "robust = 1 AND outcome = 'ok'" : "outcome = 'ok'";
+std::string_view time_column(Family family) {
+    switch (family) {
+        case Family::sliding_window:
+            return "window_ms";
+        case Family::sliding_window_global:
+            return "global_ms";
+        case Family::sliding_window_retrieval:
+            return "retrieval_ms";
     }
-    return fmt::format(
-        "SELECT s.name, e.device_name, e.device_uuid, (SELECT w.id FROM iteration w WHERE w.study_id = s.id "
-        "AND w.environment_id = e.id AND {0} AND w.{1} IS NOT NULL ORDER BY w.{1}, w.id LIMIT 1) AS winner "
-        "FROM study s CROSS JOIN environment e WHERE ?1 IN ('', s.name) AND winner IS NOT NULL "
-        "ORDER BY s.name, e.device_name, e.device_uuid",
-        condition, column);
+    return "";
+}
+
+/// Study, device and iteration of everything that could be the winner of `request`; every inner query is one descent of
+/// an index made for it.
+std::string candidates_query(const BestRequest& request) {
+    constexpr const char* kOfEach =
+        "SELECT s.name AS study, e.device_name, e.device_uuid, (SELECT w.id FROM iteration w WHERE w.study_id = s.id "
+        "AND "
+        "w.environment_id = e.id AND {}) AS candidate FROM study s CROSS JOIN environment e {} WHERE ?1 IN ('', "
+        "s.name) "
+        "AND candidate IS NOT NULL";
+    const std::string_view robust = request.robust ? "w.robust = 1 AND " : "";
+    std::string query;
+    if (request.family) {
+        query = fmt::format(kOfEach,
+                            fmt::format("{0}w.outcome = 'ok' AND w.{1} IS NOT NULL ORDER BY w.{1}, w.id LIMIT 1",
+                                        robust, time_column(*request.family)),
+                            "");
+    } else {
+        query = fmt::format(
+            kOfEach, fmt::format("w.shard_id = h.id AND {}w.status = 'keep' ORDER BY w.iter DESC LIMIT 1", robust),
+            "JOIN shard h ON h.study_id = s.id");
+    }
+    if (request.robust && !request.family) {
+        // What lost to an incumbent that is not robust may still be the fastest that is.
+        query += " UNION ALL " +
+                 fmt::format(kOfEach,
+                             "w.robust = 1 AND w.outcome = 'ok' AND w.status <> 'keep' AND NOT EXISTS (SELECT 1 FROM "
+                             "iteration_detail d JOIN iteration k ON k.study_id = w.study_id AND k.shard_id = "
+                             "w.shard_id AND k.iter = d.incumbent_iter WHERE d.iteration_id = w.id AND d.ratio IS NOT "
+                             "NULL AND k.robust = 1) ORDER BY w.geomean_ms, w.id LIMIT 1",
+                             "");
+    }
+    return query;
 }
 
 std::optional<double> deciding_time(const BestRequest& request, const IterationRow& row) {
     return request.family ? row.family_ms[static_cast<std::size_t>(*request.family)] : row.geomean_ms;
+}
+
+std::vector<const BestEntry*> addresses_of(const std::vector<BestEntry>& entries) {
+    std::vector<const BestEntry*> addresses;
+    for (const BestEntry& entry : entries)
+        addresses.push_back(&entry);
+    return addresses;
+}
+
+/// The winner of `request` among entries whose times compare; null when there are none. Each keep of a shard beat the
+/// one before it in alternation, which says more than scores taken minutes apart: only the latest counts.
+const BestEntry* winner_among(const std::vector<const BestEntry*>& entries, const BestRequest& request) {
+    const auto beaten = [&](const BestEntry& entry) {
+        return !request.family && entry.row.status == Status::keep &&
+               std::ranges::any_of(entries, [&](const BestEntry* other) {
+                   return other->row.status == Status::keep && other->key.shard == entry.key.shard &&
+                          other->key.iter > entry.key.iter;
+               });
+    };
+    const BestEntry* winner = nullptr;
+    for (const BestEntry* entry : entries) {
+        if (beaten(*entry)) continue;
+        if (winner == nullptr || deciding_time(request, entry->row) < deciding_time(request, winner->row))
+            winner = entry;
+    }
+    return winner;
 }
 
 }  // namespace
@@ -287,41 +329,31 @@ std::string Reader::short_name(const IterationKey& key) const {
 std::vector<BestEntry> Reader::best(const BestRequest& request) const {
     return guarded(path(), [&] {
         if (!request.study.empty()) (void)impl_->require_study(request.study);
-        SQLite::Statement winners(impl_->db, best_query(request));
-        winners.bind(1, request.study);
+        SQLite::Statement candidates(impl_->db, candidates_query(request));
+        candidates.bind(1, request.study);
         SQLite::Statement select(impl_->db, row_query("WHERE i.id = ?"));
-        std::vector<BestEntry> entries;
-        while (winners.executeStep()) {
+        // By study and device, which has several environments when its driver or this program was updated.
+        std::map<std::array<std::string, 3>, std::vector<BestEntry>> of_device;
+        while (candidates.executeStep()) {
             select.reset();
-            select.bind(1, winners.getColumn(3).getInt64());
+            select.bind(1, candidates.getColumn(3).getInt64());
             select.executeStep();
-            BestEntry entry{{}, winners.getColumn(1).getString(), row_of(select)};
-            entry.key = {winners.getColumn(0).getString(), entry.row.shard, entry.row.iter};
-            // One device has several environments when its driver or this program was updated.
-            const bool same_device = !entries.empty() && entries.back().key.study == entry.key.study &&
-                                     entries.back().row.device_uuid == entry.row.device_uuid;
-            if (!same_device) {
-                entries.push_back(std::move(entry));
-            } else if (deciding_time(request, entry.row) < deciding_time(request, entries.back().row)) {
-                entries.back() = std::move(entry);
-            }
+            BestEntry entry{{}, candidates.getColumn(1).getString(), row_of(select)};
+            entry.key = {candidates.getColumn(0).getString(), entry.row.shard, entry.row.iter};
+            of_device[{entry.key.study, entry.device_name, entry.row.device_uuid}].push_back(std::move(entry));
         }
-        return entries;
+        std::vector<BestEntry> winners;
+        for (const auto& [device, entries] : of_device)
+            winners.push_back(*winner_among(addresses_of(entries), request));
+        return winners;
     });
 }
 
-const BestEntry* winner_of(const std::vector<BestEntry>& kept, const std::string& device_name) {
-    std::map<std::string, const BestEntry*> latest;
-    for (const BestEntry& entry : kept) {
-        if (entry.device_name != device_name) continue;
-        const BestEntry*& of_shard = latest[entry.key.shard];
-        if (of_shard == nullptr || of_shard->key.iter < entry.key.iter) of_shard = &entry;
-    }
-    const BestEntry* winner = nullptr;
-    for (const auto& [shard, entry] : latest) {
-        if (winner == nullptr || entry->row.geomean_ms < winner->row.geomean_ms) winner = entry;
-    }
-    return winner;
+const BestEntry* winner_of(const std::vector<BestEntry>& entries, const std::string& device_name,
+                           const BestRequest& request) {
+    std::vector<const BestEntry*> comparable = addresses_of(entries);
+    std::erase_if(comparable, [&](const BestEntry* entry) { return entry->device_name != device_name; });
+    return winner_among(comparable, request);
 }
 
 }  // namespace attune

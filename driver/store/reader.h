@@ -57,8 +57,8 @@ struct IterationDetail {
 };
 
 /// What `best` looks for: the last kept iteration (of several shards the one with the lowest score); with `robust` the
-/// lowest score among all correct ones that pass the stress draws; with `family` the lowest time of that family among
-/// all correct ones.
+/// last kept one that passes the stress draws, or one that does, has a lower score and has not lost to a robust
+/// incumbent; with `family` the lowest time of that family among all correct ones.
 struct BestRequest {
     std::string study;  ///< empty: every study
     bool robust = false;
@@ -72,9 +72,10 @@ struct BestEntry {
     IterationRow row;
 };
 
-/// Of the last keeps of one study on GPUs of the model `device_name`: of each shard the latest, of those the fastest.
-/// Null when there is none.
-[[nodiscard]] const BestEntry* winner_of(const std::vector<BestEntry>& kept, const std::string& device_name);
+/// Of what Reader::best gave for one study, the winner among GPUs of the model `device_name`: of each shard's keeps the
+/// latest counts, and of what is left the fastest wins. Null when there is none.
+[[nodiscard]] const BestEntry* winner_of(const std::vector<BestEntry>& entries, const std::string& device_name,
+                                         const BestRequest& request);
 
 class Reader {
   public:

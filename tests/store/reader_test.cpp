@@ -169,7 +169,7 @@ TEST_F(ReaderTest, ADatabaseWithoutStudiesSaysSo) {
     EXPECT_THAT(message_of<InputError>([&] { (void)reader.resolve("1"); }), HasSubstr("it has none yet"));
 }
 
-TEST_F(ReaderTest, BestIsTheLowestKeptScorePerStudyAndDevice) {
+TEST_F(ReaderTest, BestIsTheLastKeptPerStudyAndDevice) {
     auto store = open();
     const auto finish = [&](int n, Status status, double score, const std::string& uuid,
                             const std::string& version = "0.1.0") {
@@ -181,7 +181,8 @@ TEST_F(ReaderTest, BestIsTheLowestKeptScorePerStudyAndDevice) {
     finish(0, Status::keep, 0.06, "GPU-1");
     finish(1, Status::keep, 0.05, "GPU-1");
     finish(2, Status::discard, 0.01, "GPU-1");
-    finish(3, Status::keep, 0.04, "GPU-1", "0.2.0");  // the same device under a newer program
+    // The same device under a newer program, on a slower day: it beat the keep before it in alternation.
+    finish(3, Status::keep, 0.0502, "GPU-1", "0.2.0");
     finish(4, Status::keep, 0.03, "GPU-2");
     store->finish(sample_crash(5), {});
     open("second");
@@ -196,6 +197,28 @@ TEST_F(ReaderTest, BestIsTheLowestKeptScorePerStudyAndDevice) {
     EXPECT_EQ(best[1].row.iter, 5);
     EXPECT_THAT(reader.best({"second", false, std::nullopt}), IsEmpty());
     EXPECT_THROW((void)reader.best({"third", false, std::nullopt}), InputError);
+}
+
+/// A robust discard counts unless it has lost to a robust incumbent.
+TEST_F(ReaderTest, RobustBestDoesNotGoByScoreAgainstAnAlternation) {
+    auto store = open();
+    const auto finish = [&](int n, Status status, double score, bool robust, std::int64_t lost_to = 0) {
+        IterationRecord record = sample_record(n, status, score);
+        record.robust = robust;
+        record.pair.reset();
+        if (lost_to > 0) record.pair = PairRecord{lost_to, 1.02, 1.01, 1.03, 20};
+        store->finish(record, {});
+    };
+    const auto winner = [&] { return Reader(db_path()).best({"", true, std::nullopt}).at(0).row.iter; };
+    finish(0, Status::keep, 0.050, true);
+    finish(1, Status::discard, 0.048, true, 1);
+    EXPECT_EQ(winner(), 1) << "2 has the lower score and lost";
+    finish(2, Status::keep, 0.049, true);
+    EXPECT_EQ(winner(), 3);
+    finish(3, Status::keep, 0.040, false);
+    EXPECT_EQ(winner(), 3);
+    finish(4, Status::discard, 0.045, true, 4);
+    EXPECT_EQ(winner(), 5) << "it lost to one that is not robust";
 }
 
 TEST_F(ReaderTest, BestPerFamilyAndRobustLookBeyondTheKept) {

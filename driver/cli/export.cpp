@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFailedChecks = 1;
-constexpr std::uint32_t kDrawsChecked = 8;
+constexpr std::uint32_t kDrawsChecked = 8;  // a keep has been right on these, with the default `keep_draws`
 
 struct ExportOptions {
     fs::path db;

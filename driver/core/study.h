@@ -14,7 +14,7 @@ namespace attune {
 /// How measuring is bounded; every field has a default that suits a GPU.
 struct MeasureSettings {
     int draws = 3;          ///< standing draws of Q, K, V that checks rotate among
-    int keep_draws = 8;     ///< draws never used before that a keep must be right on
+    int keep_draws = 8;     ///< draws never used before that a keep must be right on, and as many of the first ones
     int min_samples = 20;   ///< cold samples a case, at least
     int max_samples = 120;  ///< cold samples a case, at most
     int warm_samples = 20;

@@ -178,6 +178,11 @@ Evaluator::Failed Evaluator::decide(const Experiment& experiment, Evaluation& ev
         !can_still_win(*evaluation.geomean_ms, *score_ms(incumbent_family_ms_), noise_floor_.share())) {
         return std::nullopt;
     }
+    // An export checks the first draws of every case; what it would refuse is no keep, and is the best no longer when
+    // it is measured again.
+    for (int draw = 0; draw < settings_.keep_draws; ++draw) {
+        if (auto failure = check_cases({static_cast<std::uint32_t>(draw), Stress::none}, evaluation)) return failure;
+    }
     // Never decided on inputs the study has seen: a kernel that is right once and wrong the next time ends here.
     evaluation.used_fresh_draw = true;
     if (auto failure = check_cases({experiment.fresh_draw, Stress::none}, evaluation)) return failure;

@@ -133,30 +133,30 @@ std::string_view time_column(Family family) {
 std::string candidates_query(const BestRequest& request) {
     constexpr const char* kOfEach =
         "SELECT s.name AS study, e.device_name, e.device_uuid, (SELECT w.id FROM iteration w WHERE w.study_id = s.id "
-        "AND "
-        "w.environment_id = e.id AND {}) AS candidate FROM study s CROSS JOIN environment e {} WHERE ?1 IN ('', "
-        "s.name) "
-        "AND candidate IS NOT NULL";
-    const std::string_view robust = request.robust ? "w.robust = 1 AND " : "";
+        "AND w.environment_id = e.id AND {}) AS candidate FROM study s CROSS JOIN environment e {} WHERE ?1 IN ('', "
+        "s.name) AND candidate IS NOT NULL";
+    const std::string fit = (request.robust ? "w.robust = 1 AND " : "") + not_refuted("w");
     std::string query;
     if (request.family) {
         query = fmt::format(kOfEach,
-                            fmt::format("{0}w.outcome = 'ok' AND w.{1} IS NOT NULL ORDER BY w.{1}, w.id LIMIT 1",
-                                        robust, time_column(*request.family)),
+                            fmt::format("w.outcome = 'ok' AND w.{1} IS NOT NULL AND {0} ORDER BY w.{1}, w.id LIMIT 1",
+                                        fit, time_column(*request.family)),
                             "");
     } else {
         query = fmt::format(
-            kOfEach, fmt::format("w.shard_id = h.id AND {}w.status = 'keep' ORDER BY w.iter DESC LIMIT 1", robust),
+            kOfEach, fmt::format("w.shard_id = h.id AND w.status = 'keep' AND {} ORDER BY w.iter DESC LIMIT 1", fit),
             "JOIN shard h ON h.study_id = s.id");
     }
     if (request.robust && !request.family) {
         // What lost to an incumbent that is not robust may still be the fastest that is.
         query += " UNION ALL " +
                  fmt::format(kOfEach,
-                             "w.robust = 1 AND w.outcome = 'ok' AND w.status <> 'keep' AND NOT EXISTS (SELECT 1 FROM "
-                             "iteration_detail d JOIN iteration k ON k.study_id = w.study_id AND k.shard_id = "
-                             "w.shard_id AND k.iter = d.incumbent_iter WHERE d.iteration_id = w.id AND d.ratio IS NOT "
-                             "NULL AND k.robust = 1) ORDER BY w.geomean_ms, w.id LIMIT 1",
+                             fmt::format("w.outcome = 'ok' AND w.status <> 'keep' AND {} AND NOT EXISTS (SELECT 1 FROM "
+                                         "iteration_detail d JOIN iteration k ON k.study_id = w.study_id AND "
+                                         "k.shard_id = w.shard_id AND k.iter = d.incumbent_iter WHERE d.iteration_id = "
+                                         "w.id AND d.ratio IS NOT NULL AND k.robust = 1) ORDER BY w.geomean_ms, w.id "
+                                         "LIMIT 1",
+                                         fit),
                              "");
     }
     return query;

@@ -1,5 +1,7 @@
 #include "store/rows.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -17,6 +19,14 @@ std::string row_query(const std::string& tail) {
            "JOIN environment e ON e.id = i.environment_id JOIN shard h ON h.id = i.shard_id "
            "LEFT JOIN edition t ON t.id = i.edition_id " +
            tail;
+}
+
+std::string not_refuted(std::string_view alias) {
+    return fmt::format(
+        "NOT EXISTS (SELECT 1 FROM iteration f WHERE f.study_id = {0}.study_id AND f.shard_id = {0}.shard_id AND "
+        "f.status = 'crash' AND f.iter > {0}.iter AND f.outcome = 'incorrect' AND f.params = {0}.params AND "
+        "f.edition_id IS {0}.edition_id)",
+        alias);
 }
 
 IterationRow row_of(SQLite::Statement& statement) {

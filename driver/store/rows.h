@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/template_spec.h"
@@ -20,6 +21,10 @@ namespace attune {
 [[nodiscard]] IterationRow row_of(SQLite::Statement& statement);
 /// `iteration.id` of the current row of such a statement.
 [[nodiscard]] std::int64_t row_id(SQLite::Statement& statement);
+
+/// SQL condition on the iteration `alias`: its kernel, which is its source and its parameters, was not found incorrect
+/// later on. Such a row is the best of nothing, whatever it was kept for.
+[[nodiscard]] std::string not_refuted(std::string_view alias);
 
 /// The source bundle of an iteration, by name; empty when none was recorded.
 [[nodiscard]] std::vector<SourceFile> read_sources(SQLite::Database& db, std::int64_t iteration_id);

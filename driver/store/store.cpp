@@ -144,7 +144,9 @@ std::vector<IterationRow> Store::iterations() const {
 std::optional<IterationRow> Store::incumbent() const {
     return guarded(impl_->path, [&] {
         return impl_->one_row(
-            "WHERE i.study_id = ? AND i.shard_id = ? AND i.status = 'keep' ORDER BY i.iter DESC LIMIT 1");
+            fmt::format("WHERE i.study_id = ? AND i.shard_id = ? AND i.status = 'keep' AND {} ORDER BY i.iter DESC "
+                        "LIMIT 1",
+                        not_refuted("i")));
     });
 }
 

@@ -76,7 +76,7 @@ class Store {
 
     /// All finished iterations of the open study in order.
     [[nodiscard]] std::vector<IterationRow> iterations() const;
-    [[nodiscard]] std::optional<IterationRow> incumbent() const;  ///< the last keep
+    [[nodiscard]] std::optional<IterationRow> incumbent() const;  ///< the last keep that nothing refuted
 
     /// The source bundle an iteration was recorded with.
     [[nodiscard]] std::vector<SourceFile> sources(std::int64_t iter) const;

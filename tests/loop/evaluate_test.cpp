@@ -204,6 +204,12 @@ TEST_F(EvaluateTest, AKeepIsRightOnManyDraws) {
         EXPECT_EQ(evaluation.status, Status::crash);
         EXPECT_THAT(evaluation.diagnostics, HasSubstr("draw " + std::to_string(unlucky)));
     }
+    // An export checks the first draws, so nothing is kept, nor equal to the best, that is wrong on one of them.
+    behaviour_.correct = [&](const Knobs&, Draw draw) {
+        return static_cast<int>(draw.index) != settings_.keep_draws - 1;
+    };
+    for (const int incumbent : {4, 5})
+        EXPECT_EQ(evaluate(4, incumbent).outcome, Outcome::incorrect);
     // A discard is not looked at that often.
     EXPECT_EQ(evaluate(5, 4).status, Status::discard);
 }

@@ -221,6 +221,25 @@ TEST_F(ReaderTest, RobustBestDoesNotGoByScoreAgainstAnAlternation) {
     EXPECT_EQ(winner(), 5) << "it lost to one that is not robust";
 }
 
+TEST_F(ReaderTest, WhatWasFoundIncorrectLaterIsTheBestOfNothing) {
+    auto store = open();
+    for (const int n : {0, 1}) {
+        IterationRecord record = sample_record(n, Status::keep, 0.05 - 0.01 * n);
+        record.robust = true;
+        store->finish(record, {});
+    }
+    const Reader reader(db_path());
+    const std::vector<BestRequest> requests{
+        {"", false, std::nullopt}, {"", true, std::nullopt}, {"", false, Family::sliding_window}};
+    for (const BestRequest& request : requests)
+        EXPECT_EQ(reader.best(request).at(0).row.iter, 2);
+    IterationRecord wrong = sample_crash(1);
+    wrong.outcome = Outcome::incorrect;
+    store->finish(wrong, {});
+    for (const BestRequest& request : requests)
+        EXPECT_EQ(reader.best(request).at(0).row.iter, 1);
+}
+
 TEST_F(ReaderTest, BestPerFamilyAndRobustLookBeyondTheKept) {
     auto store = open();
     const auto finish = [&](int n, Status status, FamilyTimes family_ms, std::optional<bool> robust) {

@@ -99,6 +99,24 @@ TEST_F(StoreTest, IncumbentIsTheLastKeep) {
     EXPECT_EQ(store->incumbent()->iter, 2);
 }
 
+TEST_F(StoreTest, AKeepFoundIncorrectLaterIsTheIncumbentNoLonger) {
+    auto store = open();
+    store->finish(sample_record(0, Status::keep, 0.06), {});
+    store->finish(sample_record(1, Status::keep, 0.05), {});
+    IterationRecord wrong = sample_crash(1);
+    store->finish(wrong, {});
+    EXPECT_EQ(store->incumbent()->iter, 2) << "a compiler that failed says nothing of the kernel";
+    wrong.outcome = Outcome::incorrect;
+    wrong.template_hash = std::string(64, 'f');
+    store->finish(wrong, {});
+    EXPECT_EQ(store->incumbent()->iter, 2) << "another source is another kernel";
+    wrong.template_hash = std::string(64, 'e');
+    store->finish(wrong, {});
+    EXPECT_EQ(store->incumbent()->iter, 1);
+    store->finish(sample_record(1, Status::keep, 0.05), {});
+    EXPECT_EQ(store->incumbent()->iter, 6) << "kept after it";
+}
+
 TEST_F(StoreTest, SourcesComeBackAndAreStoredOnce) {
     auto store = open();
     const auto bundle = sample_sources(1);

@@ -89,7 +89,7 @@ Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& ke
     const auto start = std::chrono::steady_clock::now();
     const cpu::CommandResult result = cpu::run_command(command, scratch);
     artifact.compile_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    artifact.log = clip_log(result.output);
+    artifact.log = result.output;
     if (!result.started) {
         throw EnvironmentError(fmt::format("{} can no longer be started: {}; install it again, or name another in CXX",
                                            compiler_.program, result.output));

@@ -37,18 +37,11 @@ void write_sources(const std::vector<SourceFile>& sources, const fs::path& folde
     }
 }
 
-cpu::SystemCompiler find_compiler(const ArtifactCache& cache, const std::string& preferred) {
-    const auto find = [&](const fs::path& scratch) -> Result<cpu::SystemCompiler> {
-        return cpu::find_system_compiler(preferred, scratch);
-    };
-    return cache.undisturbed(find).value();
-}
-
 }  // namespace
 
 CpuCompiler::CpuCompiler(ArtifactCache cache, const std::string& preferred)
     : cache_(std::move(cache)),
-      compiler_(find_compiler(cache_, preferred)),
+      compiler_(cpu::find_system_compiler(preferred, cache_)),
       cpu_identity_(cpu::read_host_facts().cpu_identity) {}
 
 std::string CpuCompiler::key_of(const CompileJob& job, const Artifact& artifact) const {

@@ -1,12 +1,16 @@
 // attune: options in, one command out. The environment is read here, and exceptions are caught here, once.
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
+#include <new>
+#include <system_error>
 
 #include "cli/cli.h"
 #include "cli/share.h"
@@ -18,6 +22,23 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kBadInput = 2;
 constexpr int kEnvironment = 3;
+
+/// Makes usual what a daemon, a supervisor or a shell may have left otherwise.
+void settle_process() {
+    // The first files and sockets opened would take the place of closed standard streams, and get what is written to
+    // them. Open for reading only, these refuse it as closed ones do.
+    int null = -1;
+    do {
+        null = ::open("/dev/null", O_RDONLY);
+    } while (null >= 0 && null <= STDERR_FILENO);
+    ::close(null);
+    // While it is ignored, nobody can learn how a child ended.
+    ::signal(SIGCHLD, SIG_DFL);
+    ::signal(SIGPIPE, SIG_DFL);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
 
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
@@ -84,6 +105,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    settle_process();
     try {
         return run(argc, argv);
     } catch (const attune::CommandExit& exit) {
@@ -92,6 +114,10 @@ int main(int argc, char** argv) {
         return complain(kBadInput, error.what());
     } catch (const attune::EnvironmentError& error) {
         return complain(kEnvironment, error.what());
+    } catch (const std::system_error& error) {
+        return complain(kEnvironment, error.what());
+    } catch (const std::bad_alloc&) {
+        return complain(kEnvironment, "no memory is left; free some, or raise the limit (ulimit -v)");
     } catch (const std::exception& error) {
         return complain(kFailed, fmt::format("internal error: {}", error.what()));
     }

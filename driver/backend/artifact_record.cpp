@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxLogBytes = 64 * 1024;
-
 }  // namespace
 
 std::string hash_sources(const std::vector<SourceFile>& sources) {
@@ -30,13 +28,6 @@ const SourceFile& find_main_source(const CompileJob& job) {
     const auto found = std::ranges::find(job.sources, job.main_source, &SourceFile::name);
     if (found == job.sources.end()) throw InputError(fmt::format("the sources hold no file '{}'", job.main_source));
     return *found;
-}
-
-std::string clip_log(std::string log) {
-    if (log.size() <= kMaxLogBytes) return log;
-    const std::size_t rest = log.size() - kMaxLogBytes;
-    log.resize(kMaxLogBytes);
-    return log + fmt::format("\n... {} bytes more\n", rest);
 }
 
 std::string to_meta(const Artifact& artifact) {

@@ -14,9 +14,6 @@ namespace attune {
 /// The file to compile. InputError when the bundle lacks it.
 [[nodiscard]] const SourceFile& find_main_source(const CompileJob& job);
 
-/// At most 64 KiB of a compiler's log: errors come first, and a template's backtrace can take megabytes.
-[[nodiscard]] std::string clip_log(std::string log);
-
 /// The part of an artifact that its key does not determine (log, resources), as JSON for the cache.
 [[nodiscard]] std::string to_meta(const Artifact& artifact);
 /// Completes `artifact` from `to_meta`'s text; false, and nothing changed, when the text is of no use.

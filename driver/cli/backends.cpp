@@ -104,7 +104,7 @@ ServedDevice make_device(DeviceKind kind, int ordinal, const CliContext& context
     CpuDeviceOptions options;
     options.compiler = context.cxx;
     options.attune_version = kVersion;
-    return {std::make_unique<CpuDevice>(std::move(options)), [] { return false; }};
+    return {std::make_unique<CpuDevice>(std::move(options), ArtifactCache(context.cache_dir)), [] { return false; }};
 }
 
 DeviceChoice choose_devices(const std::string& text, DeviceKind wanted) {

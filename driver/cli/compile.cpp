@@ -32,7 +32,7 @@ std::vector<Candidate> choose(const Space& space, std::int64_t sample, std::uint
     // The defaults are what people start from, so they are always in a sample.
     if (sample > 0 && space.legal(space.defaults())) chosen.push_back(space.defaults());
     while (sample == 0 || chosen.size() < static_cast<std::size_t>(sample)) {
-        const auto proposal = strategy->ask();
+        const auto proposal = ask_patiently(*strategy);
         if (!proposal) break;
         if (chosen.empty() || proposal->candidate != chosen.front()) chosen.push_back(proposal->candidate);
     }

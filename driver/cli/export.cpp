@@ -1,20 +1,19 @@
 // `attune export`: the best kernel as a directory that works by itself, run and checked as exported.
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <future>
-#include <nlohmann/json.hpp>
 
 #include "backend/artifact_cache.h"
 #include "backend/cuda/cuda_backend.h"
 #include "cli/backends.h"
 #include "cli/cli.h"
+#include "cli/signals.h"
 #include "config/template.h"
 #include "core/error.h"
+#include "export/destination.h"
 #include "export/interchange.h"
 #include "export/package.h"
 #include "store/reader.h"
@@ -180,36 +179,6 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
     return checks;
 }
 
-/// Whether `folder` may become a package: it is new or empty, or a package and --force was given.
-void check_destination(const fs::path& folder, bool force) {
-    std::error_code error;
-    if (!fs::exists(folder, error)) return;
-    if (!fs::is_directory(folder, error))
-        throw InputError(fmt::format("--to {} is a file; name a folder", folder.string()));
-    if (fs::is_empty(folder, error)) return;
-    std::ifstream manifest(folder / kManifestFile);
-    const auto content = nlohmann::json::parse(manifest, nullptr, false);
-    const bool is_package = content.is_object() && content.value("format", nlohmann::json()) == "attune-package";
-    if (!is_package)
-        throw InputError(fmt::format("--to {} is not empty and no package; name a new folder", folder.string()));
-    if (!force) {
-        throw InputError(
-            fmt::format("--to {} holds a package; name a new folder, or replace it with --force", folder.string()));
-    }
-}
-
-/// Puts the finished package in its place, in one step, and removes what was there.
-void publish(const fs::path& built, const fs::path& folder) {
-    std::error_code error;
-    const TemporaryDirectory old = TemporaryDirectory::make(built.parent_path());
-    if (fs::exists(folder, error)) fs::rename(folder, old.path() / "replaced", error);
-    if (!error) fs::rename(built, folder, error);
-    if (error) {
-        throw EnvironmentError(
-            fmt::format("cannot put the package at {}: {}; choose another --to", folder.string(), error.message()));
-    }
-}
-
 void report_failures(const Package& package, const PackageChecks& checks, const CliContext& context) {
     bool failed = false;
     for (const PackageCheck& check : checks.checks) {
@@ -224,22 +193,21 @@ void report_failures(const Package& package, const PackageChecks& checks, const 
 }
 
 void export_package(const Reader& reader, const ExportOptions& options, const CliContext& context) {
-    check_destination(options.folder, options.force);
+    const fs::path place = package_place(options.folder, options.force);
     Package package{reader.study(options.study), kVersion, choose_variants(reader, options)};
     compile(package, context);
 
-    const fs::path parent = fs::absolute(options.folder).parent_path();
-    std::error_code error;
-    fs::create_directories(parent, error);
-    if (error)
-        throw EnvironmentError(
-            fmt::format("cannot make {}: {}; choose another --to", parent.string(), error.message()));
-    const TemporaryDirectory built = TemporaryDirectory::make(parent);
-    write_package(package, built.path());
-    const PackageChecks checks = run_checks(package, options, built.path(), context);
+    // Written and checked in the cache, where what a killed export leaves behind is swept.
+    const TemporaryDirectory scratch = ArtifactCache(context.cache_dir).scratch();
+    const fs::path built = scratch.path() / "package";
+    write_package(package, built);
+    const PackageChecks checks = run_checks(package, options, built, context);
     report_failures(package, checks, context);
-    write_manifest(package, checks, built.path());
-    publish(built.path(), options.folder);
+    write_manifest(package, checks, built);
+    {
+        const StopSignals held;  // a stop comes too late for this moment, and may not leave a folder behind
+        publish_package(built, place, options.force);
+    }
 
     for (const PackageVariant& variant : package.variants) {
         context.out << fmt::format("{}\t{}\t{:.6f}\t{}\n", (options.folder / binary_path(package, variant)).string(),
@@ -256,15 +224,14 @@ void export_interchange(const Reader& reader, const ExportOptions& options, cons
     const bool kernel_tuner = options.format == "kernel-tuner";
     const std::string text = kernel_tuner ? kernel_tuner_text(reader, options.study, options.measured_on)
                                           : t4_text(reader, options.study, options.measured_on);
-    std::error_code error;
-    fs::create_directories(options.folder, error);
     const fs::path path = options.folder / fmt::format("{}.{}.json", options.study, options.format);
     if (!options.force && fs::exists(path)) {
         throw InputError(fmt::format("{} exists; name another --to, or replace it with --force", path.string()));
     }
-    std::ofstream file(path, std::ios::binary);
-    file << text;
-    if (!file.flush()) throw EnvironmentError(fmt::format("cannot write {}; choose another --to", path.string()));
+    {
+        const StopSignals held;
+        publish_file(text, path);
+    }
     context.out << path.string() << '\n';
 }
 

@@ -27,10 +27,12 @@ struct Row {
     double device_s = 0.0;
 };
 
+// The shard that was at work last comes last, so that the last row is of the latest edition. Within a shard the number
+// counts: a clock may have jumped.
 constexpr const char* kSelect =
     "SELECT params, outcome, finished_at, template_hash, device, geomean_ms, bound_ms, window_ms, global_ms, "
     "retrieval_ms, registers, shared_bytes, spill_bytes, compile_s, device_s FROM iterations WHERE study = ?1 "
-    "ORDER BY shard, iter";
+    "ORDER BY max(finished_at) OVER (PARTITION BY shard), shard, iter";
 
 std::string text_of(const Cell& cell) {
     const auto* text = std::get_if<std::string_view>(&cell);
@@ -195,7 +197,7 @@ Json t4_result(const Row& row) {
 std::string kernel_tuner_text(const Reader& reader, const std::string& study, const std::string& device_name) {
     const StudyInfo info = reader.study(study);
     std::vector<Row> rows = read_rows(reader, info.name, device_name);
-    // An earlier state of the kernel's source is another kernel.
+    // Another edition of the template is another kernel.
     const std::string edition = rows.back().template_hash;
     std::erase_if(rows, [&](const Row& row) { return row.template_hash != edition; });
 

@@ -7,7 +7,8 @@
 
 namespace attune {
 
-/// A Kernel Tuner cache file: the configurations of the template's latest edition, each with its score as `time` in ms.
+/// A Kernel Tuner cache file: the configurations of the edition of the template that was tried
+/// last, on whichever shard, each with its score as `time` in ms.
 /// A failed one has the name of Kernel Tuner's error instead, a pruned one the bound it was pruned by. Its kernel is
 /// called as the study, its problem size is the number of cases. `device_name` may be empty while there is only one;
 /// InputError otherwise, or when nothing was measured.

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include "core/error.h"
+#include "export/destination.h"
 #include "export/flatten.h"
 
 namespace attune {
@@ -45,13 +45,15 @@ std::vector<SourceFile> bundle_of(const IterationDetail& detail) {
     return bundle;
 }
 
-void write_file(const fs::path& path, std::string_view bytes) {
-    std::ofstream file(path, std::ios::binary);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file.flush()) {
-        throw EnvironmentError(
-            fmt::format("cannot write {}: {}; free space or choose another --to", path.string(), std::strerror(errno)));
+std::string read_artifact(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    if (!file || bytes.empty()) {
+        throw EnvironmentError(fmt::format("cannot read {}: the cache loses what is written to it; set ATTUNE_CACHE to "
+                                           "another folder",
+                                           path.string()));
     }
+    return bytes;
 }
 
 /// The variant as one file, with the commands that compile it.
@@ -126,15 +128,12 @@ void write_package(const Package& package, const fs::path& folder) {
     fs::create_directories(folder / "variants", error);
     if (error) {
         throw EnvironmentError(
-            fmt::format("cannot make {}: {}; choose another --to", (folder / "variants").string(), error.message()));
+            fmt::format("cannot make {}: {}; free space there", (folder / "variants").string(), error.message()));
     }
     for (const PackageVariant& variant : package.variants) {
         write_file(folder / source_path(package, variant), standalone_text(package, variant));
-        fs::copy_file(variant.artifact.path, folder / binary_path(package, variant), error);
-        if (error) {
-            throw EnvironmentError(fmt::format("cannot copy {} to {}: {}; choose another --to", variant.artifact.path,
-                                               (folder / binary_path(package, variant)).string(), error.message()));
-        }
+        // Not copied as a file: the cache's permissions are the cache's.
+        write_file(folder / binary_path(package, variant), read_artifact(variant.artifact.path));
     }
     write_file(folder / kPythonFile, python_text(package));
     write_file(folder / kHeaderFile, header_text(package));

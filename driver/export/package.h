@@ -63,7 +63,7 @@ inline constexpr const char* kExampleFile = "example.cpp";
 /// The largest |v| a variant takes: it has one where V is converted to fp16.
 [[nodiscard]] std::optional<double> largest_v(const PackageVariant& variant);
 
-/// Writes everything but the manifest into `folder`, which exists and is empty. EnvironmentError when it cannot.
+/// Writes everything but the manifest into `folder`, which is made. EnvironmentError when it cannot.
 void write_package(const Package& package, const std::filesystem::path& folder);
 /// Completes what write_package wrote.
 void write_manifest(const Package& package, const PackageChecks& checks, const std::filesystem::path& folder);

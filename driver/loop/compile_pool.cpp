@@ -2,14 +2,17 @@
 
 #include <exception>
 
+#include "loop/thread.h"
+
 namespace attune {
 
+// Delegates, so that the destructor ends the first threads when a later one cannot be started.
 CompilePool::CompilePool(int workers, const std::function<std::unique_ptr<Compiler>()>& make, EventQueue& events)
-    : events_(events) {
+    : CompilePool(events) {
     for (int i = 0; i < workers; ++i)
         compilers_.push_back(make());
     for (auto& compiler : compilers_) {
-        threads_.emplace_back([this, &compiler = *compiler] { work(compiler); });
+        threads_.push_back(start_thread([this, &compiler = *compiler] { work(compiler); }));
     }
 }
 

@@ -14,6 +14,7 @@ namespace attune {
 /// A fixed number of threads, each driving one compiler (normally a child process). Jobs start in the order given.
 class CompilePool {
   public:
+    /// EnvironmentError when the machine has no room for the threads.
     CompilePool(int workers, const std::function<std::unique_ptr<Compiler>()>& make, EventQueue& events);
     /// Interrupts what is in flight and joins.
     ~CompilePool();
@@ -28,6 +29,7 @@ class CompilePool {
         Ticket ticket;
         CompileJob job;
     };
+    explicit CompilePool(EventQueue& events) : events_(events) {}
     void work(Compiler& compiler);
 
     EventQueue& events_;

@@ -75,6 +75,7 @@ class Loop {
     void measure_again(Pending& pending);
     void record(const Proposal& proposal, IterationRecord record);
     [[nodiscard]] bool wants_more() const;
+    [[nodiscard]] bool asks_on() const;
     [[nodiscard]] bool out_of_time() const;
     [[nodiscard]] int count(Pending::Stage stage) const;
     [[nodiscard]] LoopProgress progress() const;
@@ -112,9 +113,9 @@ LoopEnd Loop::run() {
         if (stop_) return LoopEnd::stopped;
         refill();
         dispatch();
-        if (pending_.empty()) return wants_more() ? LoopEnd::exhausted : LoopEnd::limit_reached;
+        if (pending_.empty() && !asks_on()) return wants_more() ? LoopEnd::exhausted : LoopEnd::limit_reached;
         if (out_of_time() && count(Pending::Stage::measuring) == 0) return LoopEnd::limit_reached;
-        if (auto event = events_.pop_for(kTick)) {
+        if (auto event = events_.pop_for(asks_on() ? std::chrono::milliseconds(0) : kTick)) {
             std::visit([this](auto&& what) { handle(std::forward<decltype(what)>(what)); }, std::move(*event));
         }
         record_compile_failures();
@@ -206,18 +207,23 @@ bool Loop::wants_more() const {
     return !out_of_time() && (!limits_.max_iters || expected < *limits_.max_iters);
 }
 
+// The strategy looks through the space for what it may propose next, a turn at a time.
+bool Loop::asks_on() const {
+    return strategy_.still_looking() && has_room() && wants_more();
+}
+
 int Loop::count(Pending::Stage stage) const {
     return static_cast<int>(std::count_if(pending_.begin(), pending_.end(),
                                           [stage](const auto& item) { return item.second.stage == stage; }));
 }
 
 void Loop::refill() {
-    while (!exhausted_ && has_room() && wants_more()) {
+    while (!stop_ && !exhausted_ && has_room() && wants_more()) {
         if (baseline_is_due_ && strategy_.needs_result()) return;
         std::optional<Proposal> proposal = strategy_.ask();
         if (!proposal) {
             // With trials outstanding the strategy may only be waiting for them.
-            exhausted_ = pending_.empty();
+            exhausted_ = pending_.empty() && !strategy_.still_looking();
             return;
         }
         // The one candidate that is out without the strategy having proposed it.

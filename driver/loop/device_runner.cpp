@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "loop/thread.h"
+
 namespace attune {
 
 DeviceRunner::DeviceRunner(std::size_t index, std::unique_ptr<Device> device, std::unique_ptr<Evaluator> evaluator,
@@ -10,7 +12,7 @@ DeviceRunner::DeviceRunner(std::size_t index, std::unique_ptr<Device> device, st
       device_(std::move(device)),
       evaluator_(std::move(evaluator)),
       events_(events),
-      thread_([this, &suite] { work(suite); }) {}
+      thread_(start_thread([this, &suite] { work(suite); })) {}
 
 DeviceRunner::~DeviceRunner() {
     interrupt();

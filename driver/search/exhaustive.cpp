@@ -13,7 +13,8 @@ class Exhaustive final : public GuardedStrategy {
   private:
     std::optional<Proposal> propose() override {
         Candidate candidate;
-        while (position_ < space().extent()) {
+        while (position_ < space().extent() && steps() > 0) {
+            --steps();
             space().visit(position_++, candidate);
             if (available(candidate)) return Proposal{candidate, "next in order"};
         }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "search/guarded_strategy.h"
 #include "search/strategies.h"
@@ -23,9 +24,10 @@ class Genetic final : public GuardedStrategy {
     };
 
     std::optional<Proposal> propose() override {
-        if (founders_ < kPopulation || population_.size() < 2) {
-            ++founders_;
-            return random_proposal("founder of the population");
+        if (population_.size() + founders_out_.size() < kPopulation || population_.size() < 2) {
+            std::optional<Proposal> founder = random_proposal("founder of the population");
+            if (founder) founders_out_.insert(founder->candidate);
+            return founder;
         }
         const Candidate& mother = parent();
         const Candidate& father = parent();
@@ -49,8 +51,11 @@ class Genetic final : public GuardedStrategy {
     }
 
     void learn(const Trial& trial) override {
+        founders_out_.erase(trial.candidate);
         const std::optional<double> level = log_score(trial);
         if (!level) return;
+        // Measured again: a candidate that is in the population twice would be mother and father of many a child.
+        std::erase_if(population_, [&](const Member& member) { return member.candidate == trial.candidate; });
         const auto place = std::upper_bound(population_.begin(), population_.end(), *level,
                                             [](double value, const Member& member) { return value < member.level; });
         population_.insert(place, {trial.candidate, *level});
@@ -58,7 +63,7 @@ class Genetic final : public GuardedStrategy {
     }
 
     std::vector<Member> population_;  ///< best first
-    std::size_t founders_ = 0;
+    std::set<Candidate> founders_out_;  ///< proposed, and not told of yet; one that crashes is replaced
 };
 
 }  // namespace

@@ -3,12 +3,20 @@
 #include <fmt/format.h>
 
 namespace attune {
+namespace {
+
+/// Of one ask. Whether a candidate is legal takes microseconds to tell.
+constexpr std::uint64_t kMostSteps = 1U << 16U;
+
+}  // namespace
 
 GuardedStrategy::GuardedStrategy(const Space& space, std::uint64_t seed)
     : space_(space), ledger_(space), random_(seed), walk_(space, seed), earlier_(space) {}
 
 std::optional<Proposal> GuardedStrategy::ask() {
     constexpr int kAttempts = 32;
+    steps_ = kMostSteps;
+    still_looking_ = false;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         std::optional<Proposal> proposal = earlier_.next();
         if (!proposal) proposal = propose();
@@ -19,6 +27,7 @@ std::optional<Proposal> GuardedStrategy::ask() {
     }
     std::optional<Proposal> proposal = random_proposal("random");
     if (proposal) ledger_.mark(proposal->candidate);
+    still_looking_ = !proposal && steps_ == 0;
     return proposal;
 }
 
@@ -34,7 +43,7 @@ void GuardedStrategy::tell(const Trial& trial) {
 
 std::optional<Candidate> GuardedStrategy::random_candidate() {
     while (true) {
-        std::optional<Candidate> candidate = walk_.next();
+        std::optional<Candidate> candidate = walk_.next(steps_);
         if (!candidate || ledger_.available(*candidate)) return candidate;
     }
 }

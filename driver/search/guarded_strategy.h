@@ -49,6 +49,7 @@ class Ledger {
 class GuardedStrategy : public Strategy {
   public:
     [[nodiscard]] std::optional<Proposal> ask() final;
+    [[nodiscard]] bool still_looking() const final { return still_looking_; }
     void tell(const Trial& trial) final;
 
   protected:
@@ -63,7 +64,9 @@ class GuardedStrategy : public Strategy {
     [[nodiscard]] const Space& space() const { return space_; }
     [[nodiscard]] Random& random() { return random_; }
     [[nodiscard]] bool available(const Candidate& candidate) const { return ledger_.available(candidate); }
-    /// A random candidate that is new; nothing when the space is exhausted.
+    /// Steps through the space, legal or not, that this ask may still take. Whoever looks through it counts them down.
+    [[nodiscard]] std::uint64_t& steps() { return steps_; }
+    /// A random candidate that is new; nothing when the space is exhausted or no steps are left.
     [[nodiscard]] std::optional<Candidate> random_candidate();
     /// `random_candidate` in words: why is "restart: no neighbour left", say.
     [[nodiscard]] std::optional<Proposal> random_proposal(const std::string& why);
@@ -76,6 +79,8 @@ class GuardedStrategy : public Strategy {
     Random random_;
     RandomWalk walk_;
     EarlierBest earlier_;
+    std::uint64_t steps_ = 0;
+    bool still_looking_ = false;
 };
 
 /// Natural logarithm of a trial's score, or of the bound it was stopped at; nothing for a crash. Gains of a knob are

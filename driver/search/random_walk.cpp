@@ -34,9 +34,10 @@ std::uint64_t Permutation::operator()(std::uint64_t position) const {
     return position;
 }
 
-std::optional<Candidate> RandomWalk::next() {
+std::optional<Candidate> RandomWalk::next(std::uint64_t& steps) {
     Candidate candidate;
-    while (position_ < space_.extent()) {
+    while (position_ < space_.extent() && steps > 0) {
+        --steps;
         space_.visit(order_(position_++), candidate);
         if (space_.legal(candidate)) return candidate;
     }

@@ -28,8 +28,14 @@ class RandomWalk {
   public:
     RandomWalk(const Space& space, std::uint64_t seed) : space_(space), order_(space.extent(), seed) {}
 
-    /// The next legal candidate; nothing when all have been given.
-    [[nodiscard]] std::optional<Candidate> next();
+    /// The next legal candidate; nothing when all have been given, or when there are no more `steps` to find it, which
+    /// are counted down.
+    [[nodiscard]] std::optional<Candidate> next(std::uint64_t& steps);
+    /// The same, however many steps it takes.
+    [[nodiscard]] std::optional<Candidate> next() {
+        std::uint64_t steps = UINT64_MAX;
+        return next(steps);
+    }
 
   private:
     const Space& space_;

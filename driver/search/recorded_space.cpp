@@ -102,7 +102,7 @@ ReplayRun replay(const RecordedSpace& recorded, std::string_view strategy, std::
     double best_ms = std::numeric_limits<double>::infinity();
     double elapsed_s = 0.0;
     while (run.best_ms.size() < limits.max_evaluations) {
-        const std::optional<Proposal> proposal = search->ask();
+        const std::optional<Proposal> proposal = ask_patiently(*search);
         if (!proposal) break;
         const Trial& trial = recorded.result(proposal->candidate);
         elapsed_s += trial.cost_s;

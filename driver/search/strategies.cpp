@@ -37,6 +37,13 @@ const std::vector<StrategyName>& strategy_names() {
     return names;
 }
 
+std::optional<Proposal> ask_patiently(Strategy& strategy) {
+    std::optional<Proposal> proposal = strategy.ask();
+    while (!proposal && strategy.still_looking())
+        proposal = strategy.ask();
+    return proposal;
+}
+
 std::unique_ptr<Strategy> make_strategy(std::string_view name, const Space& space, std::uint64_t seed) {
     std::vector<std::string_view> names;
     for (const Entry& entry : kStrategies) {

@@ -48,12 +48,19 @@ struct Proposal {
 class Strategy {
   public:
     virtual ~Strategy() = default;
-    /// Nothing: the space is exhausted, or while trials are outstanding it waits to be told.
+    /// Nothing: the space is exhausted, or while trials are outstanding it waits to be told, or it is still_looking. One
+    /// ask is over in a fraction of a second, so that whoever asks can attend to other things, however rare legal
+    /// candidates are.
     [[nodiscard]] virtual std::optional<Proposal> ask() = 0;
+    /// Whether the last ask came to nothing only because its time was over: the next one goes on from there.
+    [[nodiscard]] virtual bool still_looking() const { return false; }
     virtual void tell(const Trial& trial) = 0;
     /// Whether a result told first could change the answer of the next `ask`. Where not, nobody need wait for it.
     [[nodiscard]] virtual bool needs_result() const { return true; }
 };
+
+/// Asks until there is an answer, however long it takes.
+[[nodiscard]] std::optional<Proposal> ask_patiently(Strategy& strategy);
 
 /// Names `make_strategy` accepts, the default first, each with one sentence.
 struct StrategyName {

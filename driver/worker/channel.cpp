@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "worker/last_words.h"
+
 namespace attune {
 namespace {
 
@@ -88,14 +90,17 @@ bool Channel::send(const nlohmann::json& message) {
     return write_all(descriptor_, header.data(), header.size()) && write_all(descriptor_, body.data(), body.size());
 }
 
-bool Channel::read_exactly(void* data, std::size_t size, Clock::time_point deadline, ChannelEnd& end) {
+bool Channel::read_exactly(void* data, std::size_t size, Clock::time_point deadline, LastWords* words,
+                           ChannelEnd& end) {
     auto* out = static_cast<std::uint8_t*>(data);
     while (size > 0) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-        pollfd waiting{descriptor_, POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, left <= 0 ? 0 : static_cast<int>(std::min<long long>(left, 1 << 30)));
-        if (ready < 0 && errno == EINTR) continue;
-        if (ready == 0) {
+        std::array<pollfd, 2> waiting{{{descriptor_, POLLIN, 0}, {words ? words->descriptor() : -1, POLLIN, 0}}};
+        const int timeout = left <= 0 ? 0 : static_cast<int>(std::min<long long>(left, 1 << 30));
+        if (::poll(waiting.data(), waiting.size(), timeout) < 0 && errno == EINTR) continue;
+        if (waiting[1].revents != 0) words->listen();
+        if (waiting[0].revents == 0) {
+            if (left > 0) continue;
             end = ChannelEnd::timed_out;
             return false;
         }
@@ -111,13 +116,13 @@ bool Channel::read_exactly(void* data, std::size_t size, Clock::time_point deadl
     return true;
 }
 
-Frame Channel::receive(Clock::time_point deadline) {
+Frame Channel::receive(Clock::time_point deadline, LastWords* words) {
     ChannelEnd end = ChannelEnd::closed;
     std::uint32_t size = 0;
-    if (!read_exactly(&size, sizeof size, deadline, end)) return end;
+    if (!read_exactly(&size, sizeof size, deadline, words, end)) return end;
     if (size > kMaxFrameBytes) return ChannelEnd::garbled;
     std::vector<std::uint8_t> body(size);
-    if (!read_exactly(body.data(), body.size(), deadline, end)) return end;
+    if (!read_exactly(body.data(), body.size(), deadline, words, end)) return end;
     return decode_frame(body.data(), body.size());
 }
 

@@ -7,6 +7,8 @@
 
 namespace attune {
 
+class LastWords;
+
 /// Why no frame came.
 enum class ChannelEnd { closed, timed_out, garbled };
 
@@ -24,14 +26,16 @@ class Channel {
 
     /// False when the peer is gone, or has read nothing for `limit_sends`' time.
     [[nodiscard]] bool send(const nlohmann::json& message);
-    /// The next frame, or why none came. One that is too large or does not decode is `garbled`.
-    [[nodiscard]] Frame receive(Clock::time_point deadline);
+    /// The next frame, or why none came. One that is too large or does not decode is `garbled`. Meanwhile listens to
+    /// what the peer writes to stderr, so that it need not wait for a reader.
+    [[nodiscard]] Frame receive(Clock::time_point deadline, LastWords* words = nullptr);
 
     /// From now on a peer that does not read holds a send up for so long and no longer.
     void limit_sends(std::chrono::seconds limit) const;
 
   private:
-    [[nodiscard]] bool read_exactly(void* data, std::size_t size, Clock::time_point deadline, ChannelEnd& end);
+    [[nodiscard]] bool read_exactly(void* data, std::size_t size, Clock::time_point deadline, LastWords* words,
+                                    ChannelEnd& end);
     int descriptor_ = -1;
 };
 

@@ -41,15 +41,15 @@ void WorkerLink::stop() {
 }
 
 void WorkerLink::ask_ahead(const nlohmann::json& request) {
-    asked_ahead_ = process_->channel().send(request);
+    asked_ahead_ = process_->send(request);
 }
 
 std::optional<Failure> WorkerLink::ask(const nlohmann::json& request, double timeout_s,
                                        const std::function<void(const nlohmann::json&)>& read) {
     const bool has_request = std::exchange(asked_ahead_, false);
-    if (!has_request && !process_->channel().send(request))
+    if (!has_request && !process_->send(request))
         return discard(Outcome::crash, role_ + " could not be reached", kDyingGrace);
-    const Frame frame = process_->channel().receive(deadline_after(timeout_s));
+    const Frame frame = process_->receive(deadline_after(timeout_s));
     if (const auto* end = std::get_if<ChannelEnd>(&frame)) {
         const Failure failure = why_none_came(*end, role_, timeout_s);
         // Only what ended by itself is given time to do so: its signal is the diagnosis.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
@@ -20,8 +20,7 @@
 namespace attune {
 namespace {
 
-constexpr off_t kStderrTailBytes = 4096;
-// No artifact is as large; a source that expands without end, or a kernel that prints without end, fills no disk.
+// No artifact is as large; a source that expands without end fills no disk.
 constexpr std::int64_t kMaxFileBytes = 256 << 20;
 constexpr std::chrono::seconds kUnreadSendLimit{30};
 // The kernel ends a killed process at once, except one that waits inside a driver.
@@ -41,8 +40,42 @@ void volunteer_for_oom() {
     ::close(file);
 }
 
-[[noreturn]] void become_worker(const WorkerCommand& command, char* const* argv, pid_t parent, int socket,
-                                int stderr_file) {
+/// Owns a file descriptor.
+class Descriptor {
+  public:
+    explicit Descriptor(int value) : value_(value) {}
+    ~Descriptor() { close(); }
+    Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
+    Descriptor& operator=(Descriptor&&) = delete;
+    [[nodiscard]] int get() const { return value_; }
+    [[nodiscard]] int release() { return std::exchange(value_, -1); }
+    void close() {
+        if (value_ >= 0) ::close(release());
+    }
+
+  private:
+    int value_;
+};
+
+struct Pipe {
+    Descriptor read, write;
+};
+
+EnvironmentError cannot_start(std::string_view what, int reason, std::string_view remedy) {
+    return EnvironmentError(fmt::format("cannot start a worker: {}: {}; {}", what, std::strerror(reason), remedy));
+}
+
+constexpr std::string_view kRaiseOpenFiles = "raise the limit on open files (ulimit -n)";
+
+Pipe make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw cannot_start("pipe", errno, kRaiseOpenFiles);
+    return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+/// `failed_exec` hears the reason when the program cannot be run, and nothing but its end when it can.
+[[noreturn]] void become_worker(const WorkerCommand& command, char* const* argv, pid_t parent, int socket, int words,
+                                int failed_exec) {
     // Between fork and exec only async-signal-safe calls are allowed: the parent has threads.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
@@ -50,9 +83,11 @@ void volunteer_for_oom() {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    // Signals a shell left ignored (nohup, background jobs) would be inherited through exec.
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
-        ::signal(number, SIG_DFL);
+    // A terminal and a scheduler send their stop to every process of a job. What to do about it is the coordinator's
+    // to decide: a worker that obeyed, or a compiler of its, would make a crash of what it was at.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP})
+        ::signal(number, SIG_IGN);
+    ::signal(SIGPIPE, SIG_DFL);
     const auto limit = [](auto resource, std::int64_t value) {
         if (value <= 0) return;
         const rlimit bounds{static_cast<rlim_t>(value), static_cast<rlim_t>(value)};
@@ -67,26 +102,16 @@ void volunteer_for_oom() {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     ::dup2(null, STDIN_FILENO);
     ::dup2(null, STDOUT_FILENO);
-    ::dup2(stderr_file, STDERR_FILENO);
+    ::dup2(words, STDERR_FILENO);
     if (socket == kWorkerChannel) {
         ::fcntl(socket, F_SETFD, 0);
     } else {
         ::dup2(socket, kWorkerChannel);
     }
     ::execv(command.executable.c_str(), argv);
+    const int reason = errno;
+    [[maybe_unused]] const ssize_t written = ::write(failed_exec, &reason, sizeof reason);
     ::_exit(127);
-}
-
-std::string tail_of(int file) {
-    const off_t size = ::lseek(file, 0, SEEK_END);
-    if (size <= 0) return {};
-    const off_t start = std::max<off_t>(0, size - kStderrTailBytes);
-    std::string text(static_cast<std::size_t>(size - start), '\0');
-    const ssize_t got = ::pread(file, text.data(), text.size(), start);
-    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-    while (!text.empty() && text.back() == '\n')
-        text.pop_back();
-    return text;
 }
 
 std::string describe_end(int wait_status) {
@@ -112,61 +137,65 @@ void die_with_children() {
     ::signal(SIGUSR1, [](int) { ::kill(0, SIGKILL); });
     // Until here the parent's death meant SIGKILL, so there is no moment at which it goes unnoticed.
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    // A scheduler sends its stop to every process of a job. What to do about it is the coordinator's to decide; a
-    // worker that obeyed would make a crash of whatever it was compiling.
-    ::signal(SIGTERM, SIG_IGN);
 }
 
 WorkerProcess WorkerProcess::start(const WorkerCommand& command) {
     int sockets[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-        throw EnvironmentError(
-            fmt::format("cannot start a worker: socketpair: {}; raise the limit on open files "
-                        "(ulimit -n)",
-                        std::strerror(errno)));
+        throw cannot_start("socketpair", errno, kRaiseOpenFiles);
     }
     Channel ours(sockets[0]);
     Channel theirs(sockets[1]);
     ours.limit_sends(kUnreadSendLimit);
-    const int stderr_file = ::memfd_create("worker-stderr", MFD_CLOEXEC);
+    Pipe words = make_pipe();
+    Pipe failed_exec = make_pipe();
 
-    std::vector<std::string> words{"attune"};  // as people see it in ps
-    words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+    std::vector<std::string> arguments{"attune"};  // as people see it in ps
+    arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
     std::vector<char*> argv;
-    for (auto& word : words)
-        argv.push_back(word.data());
+    for (auto& argument : arguments)
+        argv.push_back(argument.data());
     argv.push_back(nullptr);
 
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
-    if (pid < 0) {
-        if (stderr_file >= 0) ::close(stderr_file);
-        throw EnvironmentError(fmt::format("cannot start a worker: fork: {}; raise the limit on processes (ulimit -u)",
-                                           std::strerror(errno)));
-    }
-    if (pid == 0) become_worker(command, argv.data(), parent, sockets[1], stderr_file);
+    if (pid < 0) throw cannot_start("fork", errno, "raise the limit on processes (ulimit -u)");
+    if (pid == 0) become_worker(command, argv.data(), parent, sockets[1], words.write.get(), failed_exec.write.get());
     ::setpgid(pid, pid);  // also here, so that stop() can signal the group before the child ran
-    return WorkerProcess(pid, std::move(ours), stderr_file);
+    WorkerProcess worker(pid, std::move(ours), LastWords(words.read.release()));
+
+    failed_exec.write.close();  // exec closes the worker's, so that the read ends
+    int reason = 0;
+    if (::read(failed_exec.read.get(), &reason, sizeof reason) == sizeof reason) {
+        throw cannot_start(command.executable.string(), reason, "free memory, or see that the file is there");
+    }
+    return worker;
 }
 
-WorkerProcess::WorkerProcess(pid_t pid, Channel channel, int stderr_file)
-    : pid_(pid), channel_(std::move(channel)), stderr_file_(stderr_file) {}
+WorkerProcess::WorkerProcess(pid_t pid, Channel channel, LastWords words)
+    : pid_(pid), channel_(std::move(channel)), words_(std::move(words)) {}
 
 WorkerProcess::~WorkerProcess() {
     stop();
-    if (stderr_file_ >= 0) ::close(stderr_file_);
 }
 
 WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      channel_(std::move(other.channel_)),
-      stderr_file_(std::exchange(other.stderr_file_, -1)) {}
+    : pid_(std::exchange(other.pid_, -1)), channel_(std::move(other.channel_)), words_(std::move(other.words_)) {}
 
 WorkerProcess& WorkerProcess::operator=(WorkerProcess&& other) noexcept {
     std::swap(pid_, other.pid_);
     std::swap(channel_, other.channel_);
-    std::swap(stderr_file_, other.stderr_file_);
+    std::swap(words_, other.words_);
     return *this;
+}
+
+bool WorkerProcess::send(const nlohmann::json& message) {
+    words_.forget();
+    return channel_.send(message);
+}
+
+Frame WorkerProcess::receive(Channel::Clock::time_point deadline) {
+    return channel_.receive(deadline, &words_);
 }
 
 void WorkerProcess::kill_group() const {
@@ -183,7 +212,8 @@ std::string WorkerProcess::stop(std::chrono::milliseconds grace) {
     const std::string end = died_itself ? describe_end(status)
                             : ended     ? "stopped by the coordinator"
                                         : "does not even die when killed: its driver hangs, and only a reboot may help";
-    const std::string words = stderr_file_ >= 0 ? tail_of(stderr_file_) : std::string();
+    words_.listen_to_the_end();
+    const std::string words = words_.text();
     return words.empty() ? end : fmt::format("{}; its last words: {}", end, words);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "worker/channel.h"
+#include "worker/last_words.h"
 
 namespace attune {
 
@@ -37,21 +38,23 @@ class WorkerProcess {
     WorkerProcess(WorkerProcess&& other) noexcept;
     WorkerProcess& operator=(WorkerProcess&& other) noexcept;
 
-    [[nodiscard]] Channel& channel() { return channel_; }
+    /// As the channel's. What the worker writes to stderr from one send to the next is what its end is explained with.
+    [[nodiscard]] bool send(const nlohmann::json& message);
+    [[nodiscard]] Frame receive(Channel::Clock::time_point deadline);
     [[nodiscard]] pid_t pid() const { return pid_; }
     /// SIGKILL to the worker and all it started; the channel closes soon after.
     void kill_group() const;
 
-    /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with the last
-    /// lines it wrote to stderr. A worker that is dying already is given `grace` to do so, so that the cause is its
+    /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with
+    /// what it wrote to stderr since the last send. A worker that is dying already is given `grace` to do so, so that the cause is its
     /// own. One that a hung driver keeps from dying at all is left behind after a while.
     std::string stop(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
 
   private:
-    WorkerProcess(pid_t pid, Channel channel, int stderr_file);
+    WorkerProcess(pid_t pid, Channel channel, LastWords words);
     pid_t pid_ = -1;
     Channel channel_;
-    int stderr_file_ = -1;  ///< an unlinked file: a pipe could fill and block a chatty kernel
+    LastWords words_;
 };
 
 }  // namespace attune

@@ -1,10 +1,12 @@
 // Compiling CPU variants, with the real compiler.
 #include "backend/cpu/cpu_compiler.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include "backend/cpu_fixture.h"
 #include "core/error.h"
@@ -77,7 +79,7 @@ TEST_F(CpuCompilerTest, EndlessLogsAreClipped) {
     const Result<Artifact> result = compiler_.compile(raw_job(source));
     ASSERT_TRUE(result.ok()) << result.failure().diagnostics;
     EXPECT_LT(result.value().log.size(), 70000U);
-    EXPECT_THAT(result.value().log, HasSubstr("bytes more"));
+    EXPECT_THAT(result.value().log, AllOf(HasSubstr("k.cpp:1:"), HasSubstr("bytes left out"), HasSubstr("k.cpp:4000:")));
 }
 
 TEST_F(CpuCompilerTest, FileNamesStayInsideTheBundle) {
@@ -122,6 +124,24 @@ TEST_F(CpuCompilerTest, CapabilitySaysWhatToInstall) {
     const Capability lacking = cpu::cpu_compiler_capability("no-such-compiler", folder_.path());
     EXPECT_FALSE(lacking.available);
     EXPECT_THAT(lacking.remedy, HasSubstr("apt-get install"));
+    folder_.write("file", "");
+    EXPECT_THAT(cpu::cpu_compiler_capability("", folder_.path() / "file").remedy, HasSubstr("ATTUNE_CACHE"));
+}
+
+// Scratch in the cache is swept when its owner was killed; scratch elsewhere would stay.
+TEST_F(CpuCompilerTest, TheCompilerIsTriedInTheCachesScratchOnly) {
+    const fs::path seen = folder_.path() / "seen";
+    const fs::path program = folder_.write("c++", fmt::format("#!/bin/sh\npwd >> {}\nexec c++ \"$@\"\n", seen.string()));
+    fs::permissions(program, fs::perms::owner_all);
+    const ArtifactCache cache(folder_.path() / "cache");
+    (void)cpu::find_system_compiler(program, cache);
+    const CpuDevice device({program, "test"}, cache);
+    (void)cpu::cpu_compiler_capability(program, cache.root());
+    std::istringstream folders(read_file(seen));
+    for (std::string folder; std::getline(folders, folder);)
+        EXPECT_THAT(folder, testing::StartsWith((fs::canonical(cache.root()) / "tmp").string()));
+    EXPECT_FALSE(read_file(seen).empty());
+    EXPECT_TRUE(fs::is_empty(cache.root() / "tmp"));
 }
 
 }  // namespace

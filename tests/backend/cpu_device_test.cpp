@@ -212,7 +212,7 @@ TEST_F(CpuDeviceTest, TimingAVariantDoesNotSpoilItsNextCheck) {
 }
 
 TEST_F(CpuDeviceTest, SmallBudgetsRecomputeInsteadOfFailing) {
-    CpuDevice frugal({"", "test", 1});
+    CpuDevice frugal({"", "test", 1}, ArtifactCache(folder_.path() / "cache"));
     frugal.open_suite(suite_);
     ASSERT_TRUE(load(frugal, Slot::challenger, "").ok());
     for (const std::uint32_t index : {0U, 1U, 0U}) {

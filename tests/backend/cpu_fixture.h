@@ -53,7 +53,7 @@ class CpuBackend : public testing::Test {
         return device.load(slot, {artifact.value(), plans(settings)});
     }
     [[nodiscard]] CpuDevice open_device() const {
-        CpuDevice device({"", "test"});
+        CpuDevice device({"", "test"}, ArtifactCache(folder_.path() / "cache"));
         device.open_suite(suite_);
         return device;
     }

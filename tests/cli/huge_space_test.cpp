@@ -14,8 +14,8 @@ using testing::Program;
 
 class HugeSpaceTest : public ::testing::Test {
   protected:
-    /// The plain template with three knobs of a thousand values that nothing reads; one combination in ten is legal.
-    [[nodiscard]] std::string write_study() const {
+    /// The plain template with three knobs of a thousand values that nothing reads, and which of them `require` leaves.
+    [[nodiscard]] std::string write_study(const std::string& require) const {
         namespace fs = std::filesystem;
         fs::copy(ATTUNE_SOURCE_DIR "/tests/backend/data/naive_cpu", workshop_.path("template"),
                  fs::copy_options::recursive);
@@ -26,7 +26,7 @@ class HugeSpaceTest : public ::testing::Test {
             kernel_template["parameters"].push_back(
                 {{"name", name}, {"values", values}, {"default", 1}, {"meaning", "none"}});
         }
-        kernel_template["constraints"].push_back({{"require", "(x * y + z) % 10 == 2"}, {"because", "a tenth"}});
+        kernel_template["constraints"].push_back({{"require", require}, {"because", "it is a test"}});
         std::ofstream(workshop_.path("template/template.json")) << kernel_template;
         const json study{
             {"name", "huge"},
@@ -49,7 +49,7 @@ class HugeSpaceTest : public ::testing::Test {
 };
 
 TEST_F(HugeSpaceTest, IsTunedInLittleMemory) {
-    Program tune = workshop_.start({"tune", write_study(), "--device", "cpu", "--max-iters", "3"});
+    Program tune = workshop_.start({"tune", write_study("(x * y + z) % 10 == 2"), "--device", "cpu", "--max-iters", "3"});
     long most_kb = 0;
     while (tune.runs_for(std::chrono::milliseconds(5)))
         most_kb = std::max(most_kb, peak_kb(tune.pid()));
@@ -57,6 +57,21 @@ TEST_F(HugeSpaceTest, IsTunedInLittleMemory) {
     EXPECT_EQ(ended.code, 0) << ended.err;
     EXPECT_GT(most_kb, 0);
     EXPECT_LT(most_kb, 200 * 1024);
+}
+
+// Whoever looks for a second candidate in a thousand millions is busy for long, and yet hears a stop.
+TEST_F(HugeSpaceTest, AStopIsHeardWhileLegalCandidatesAreLookedFor) {
+    for (const char* strategy : {"auto", "exhaustive"}) {
+        Program tune = workshop_.start({"tune", write_study("x * y * z == 1"), "--device", "cpu", "--strategy", strategy});
+        const auto tsv = workshop_.path("results/huge/iters.tsv");
+        while (read_file(tsv).find("baseline") == std::string::npos)
+            ASSERT_TRUE(tune.runs_for(std::chrono::milliseconds(10))) << tune.wait().err;
+        EXPECT_TRUE(tune.runs_for(std::chrono::milliseconds(300)));
+        tune.signal(SIGTERM);
+        EXPECT_EQ(tune.wait().code, 130);
+        std::filesystem::remove_all(workshop_.path("template"));
+        std::filesystem::remove_all(workshop_.path("results"));
+    }
 }
 
 }  // namespace

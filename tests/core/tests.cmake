@@ -1,3 +1,4 @@
+attune_test(core_clipped_text_test SOURCES core/clipped_text_test.cpp DEPENDS attune_core)
 attune_test(core_expression_test SOURCES core/expression_test.cpp DEPENDS attune_core)
 attune_test(core_space_test SOURCES core/space_test.cpp DEPENDS attune_core)
 attune_test(core_template_test SOURCES core/template_test.cpp DEPENDS attune_config)

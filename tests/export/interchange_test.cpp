@@ -1,5 +1,7 @@
 #include "export/interchange.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +11,7 @@
 #include "config/kernel_tuner_cache.h"
 #include "core/error.h"
 #include "core/shell.h"
+#include "store/merge.h"
 #include "store/sample_record.h"
 #include "store/store.h"
 
@@ -59,6 +62,31 @@ TEST_F(Interchange, KernelTunerCacheHoldsTheLatestEditionOnce) {
     EXPECT_EQ(cache["cache"]["32,2,native"]["time"], "RuntimeFailedConfig");
     EXPECT_DOUBLE_EQ(cache["cache"]["64,2,native"]["time"], 0.09);  // pruned: at least that
     EXPECT_EQ(cache["cache"]["64,2,native"]["outcome"], "pruned");
+}
+
+// Names of shards are random, so which one is first by name says nothing of which was at work last.
+TEST_F(Interchange, TheLatestEditionIsThatOfTheShardAtWorkLast) {
+    for (const bool first_is_late : {false, true}) {
+        const std::string edition[] = {std::string(64, 'a'), std::string(64, 'b')};
+        std::vector<std::filesystem::path> shards;
+        for (const int part : {0, 1}) {
+            shards.push_back(folder_.path() / fmt::format("shard-{}-{}.db", part, first_is_late));
+            Store store(shards.back());
+            store.open_study(sample_study(), sample_template());
+            IterationRecord record = sample_record(part);
+            record.template_hash = edition[part];
+            store.begin(record.params, "boot");
+            store.finish(record, {});
+        }
+        const std::size_t late = first_is_late ? 0 : 1;
+        SQLite::Database(shards[late].string(), SQLite::OPEN_READWRITE)
+            .exec("UPDATE iteration SET finished_us = finished_us + 3600000000");
+        const auto merged = folder_.path() / fmt::format("merged-{}.db", first_is_late);
+        (void)merge_databases(shards, merged);
+        const json cache = json::parse(kernel_tuner_text(Reader(merged), "flagship", ""));
+        ASSERT_EQ(cache["cache"].size(), 1U);
+        EXPECT_EQ(cache["cache"].items().begin().key(), late == 0 ? "32,1,native" : "64,1,native");
+    }
 }
 
 TEST_F(Interchange, OurOwnReaderTakesTheCache) {

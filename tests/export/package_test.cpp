@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -173,6 +174,82 @@ TEST_F(CpuPackage, ReplacesOnlyAPackageAndOnlyWhenTold) {
                                           database().string(), other.path().string()));
     EXPECT_EQ(refused.code, 2) << refused.output();
     EXPECT_EQ(read_file(other.path() / "precious.txt"), "mine");
+}
+
+TEST_F(CpuPackage, GoesWhereAFolderCanBeMadeAsOthersAre) {
+    for (const std::string place : {"package/", "new/folders/package", "package/../other"}) {
+        const Ran exported = shell(fmt::format("umask 027; cd {0}; ATTUNE_CACHE=cache {1} export --db {2} --to {3} --device none",
+                                               folder_.path().string(), ATTUNE_BINARY, database().string(), place));
+        ASSERT_EQ(exported.code, 0) << place << exported.output();
+        EXPECT_TRUE(std::filesystem::exists(folder_.path() / place / kManifestFile)) << place;
+    }
+    using std::filesystem::perms;
+    const auto mode = [&](const char* name) { return std::filesystem::status(to() / name).permissions(); };
+    EXPECT_EQ(mode("."), perms{0750});
+    EXPECT_EQ(mode("variants"), perms{0750});
+    EXPECT_EQ(mode("variants/general.so"), perms{0640});
+    EXPECT_EQ(mode(kManifestFile), perms{0640});
+}
+
+TEST_F(CpuPackage, IsNotPutInPlaceOfTheFolderOneIsIn) {
+    std::filesystem::create_directory(to());
+    const Ran ran = shell(fmt::format("cd {} && {} export --db {} --to .", to().string(), ATTUNE_BINARY,
+                                      database().string()));
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_THAT(ran.err, HasSubstr("is the current folder"));
+}
+
+TEST_F(CpuPackage, FollowsALinkToAFolder) {
+    const auto real = folder_.path() / "real";
+    std::filesystem::create_directory(real);
+    std::filesystem::create_directory_symlink(real, to());
+    ASSERT_EQ(export_package("--device none").code, 0);
+    ASSERT_EQ(export_package("--device none --force").code, 0);
+    EXPECT_TRUE(std::filesystem::is_symlink(to()));
+    EXPECT_TRUE(std::filesystem::exists(real / kManifestFile));
+}
+
+TEST_F(CpuPackage, RefusesAPlaceThatIsNoneBeforeAnythingIsCompiled) {
+    const auto expect_refused = [&](const std::string& place, int code, const std::string& words) {
+        const Ran ran = shell(fmt::format("cd {0}; ATTUNE_CACHE={0}/unused {1} export --db {2} --to {3} --force",
+                                          folder_.path().string(), ATTUNE_BINARY, database().string(), place));
+        EXPECT_EQ(ran.code, code) << place;
+        EXPECT_THAT(ran.err, HasSubstr(words)) << place;
+        EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+        EXPECT_FALSE(std::filesystem::exists(folder_.path() / "unused"));
+    };
+    folder_.write("file", "mine");
+    std::filesystem::create_symlink("nowhere", folder_.path() / "dangling");
+    expect_refused("file", 2, "is a file");
+    expect_refused("file/package", 2, "which is a file");
+    expect_refused("dangling", 2, "is a link to nothing");
+    expect_refused(".", 2, "not empty and no package");
+    const Ran unwritable = shell(fmt::format("ATTUNE_CACHE={}/cache {} export --db {} --to /proc/none/package",
+                                             folder_.path().string(), ATTUNE_BINARY, database().string()));
+    EXPECT_EQ(unwritable.code, 3);
+    EXPECT_THAT(unwritable.err, HasSubstr("choose another --to"));
+}
+
+// What was there is there still, or the new package is, whole.
+TEST_F(CpuPackage, WhateverInterruptsAnExportLeavesAPackage) {
+    ASSERT_EQ(export_package("--device none").code, 0);
+    std::mt19937_64 random(std::random_device{}());
+    for (const char* signal : {"KILL", "TERM", "INT", "HUP"}) {
+        for (int attempt = 0; attempt < 8; ++attempt) {
+            const std::string words = fmt::format("timeout -s {} 0.{:03} ", signal, 1 + random() % 300);
+            (void)shell(fmt::format("ATTUNE_CACHE={0}/cache {1} {2} export --db {3} --to {4} --force --device none",
+                                    folder_.path().string(), words, ATTUNE_BINARY, database().string(), to().string()));
+            const json page = manifest();
+            EXPECT_EQ(page["format"], "attune-package");
+            EXPECT_FALSE(read_file(to() / "variants/general.so").empty());
+            if (std::string(signal) == "KILL") continue;
+            for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+                EXPECT_FALSE(entry.path().filename().string().starts_with(".attune-export")) << entry.path();
+        }
+        for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+            if (entry.path().filename().string().starts_with(".attune-export")) std::filesystem::remove_all(entry);
+        }
+    }
 }
 
 TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {

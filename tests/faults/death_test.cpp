@@ -75,6 +75,73 @@ TEST_F(DeathTest, AStopIsSoonAndLeavesAStudyThatGoesOn) {
     expect_it_completes();
 }
 
+TEST_F(DeathTest, AStopOfEveryProcessOfTheJobCostsNoCandidate) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    // As a scheduler does it; the coordinator is told last, so that what the workers make of it would be on record.
+    for (const pid_t worker : workshop_.processes(" worker "))
+        ::kill(worker, SIGTERM);
+    await_iterations(program, recorded() + 1);
+    for (const pid_t process : workshop_.processes())
+        ::kill(process, SIGTERM);
+    EXPECT_EQ(program.wait().code, 130);
+    EXPECT_TRUE(workshop_.is_deserted());
+    expect_it_completes();
+    EXPECT_EQ(count("count(*) FROM iteration WHERE status = 'crash'"), 0);
+}
+
+// What a scheduler does to a job whose time is over, with less patience than it says.
+TEST_F(DeathTest, AStopCutShortByAKillLosesNothing) {
+    for (int kill = 0; kill < 5; ++kill) {  // a candidate that is interrupted more often has its row
+        Program program = workshop_.start(tune());
+        if (!program.runs_for(milliseconds(200) + random_time(milliseconds(600)))) break;
+        program.signal(SIGTERM);
+        if (program.runs_for(random_time(milliseconds(20)))) program.signal(SIGKILL);
+        const Ended ended = program.wait();
+        EXPECT_TRUE(ended.signal != 0 || ended.code == 130 || ended.code == 0) << ended.err << "seed " << seed_;
+        EXPECT_TRUE(workshop_.is_deserted());
+    }
+    expect_it_completes();
+    EXPECT_EQ(count("count(*) FROM iteration WHERE status = 'crash'"), 0);
+}
+
+// Supervisors and daemons start programs so.
+TEST_F(DeathTest, IgnoredAndBlockedSignalsOfAParentChangeNothing) {
+    Program program = workshop_.start(tune(), [] {
+        for (const int number : {SIGCHLD, SIGPIPE})
+            ::signal(number, SIG_IGN);
+        sigset_t all;
+        ::sigfillset(&all);
+        ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    });
+    await_iterations(program, 2);
+    for (const pid_t worker : workshop_.processes(" worker device"))
+        ::kill(worker, SIGKILL);
+    await_iterations(program, recorded() + 2);
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait().code, 130);
+    EXPECT_EQ(count("count(*) FROM iterations WHERE status = 'crash' AND diagnostics NOT LIKE '%killed by signal 9%'"),
+              0);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ClosedStandardStreamsAreTakenByNothing) {
+    const Ended ended = workshop_.run(tune(), [] {
+        for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+            ::close(descriptor);
+    });
+    EXPECT_EQ(ended.code, 0);
+    EXPECT_EQ(count("count(*) FROM iteration WHERE status = 'crash'"), 0);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, DataThatHasNowhereToGoIsNoSuccess) {
+    ASSERT_EQ(workshop_.run({"tune", testing::data("healthy.json"), "--device", "cpu", "--max-iters", "1"}).code, 0);
+    const Ended ended = workshop_.run({"query"}, [] { ::close(STDOUT_FILENO); });
+    EXPECT_EQ(ended.code, kEnvironment);
+    EXPECT_THAT(ended.err, HasSubstr("cannot write to stdout"));
+}
+
 TEST_F(DeathTest, AClosedPipeEndsNothing) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
@@ -226,6 +293,32 @@ TEST_F(DeathTest, ADeviceThatDoesNotComeBackEndsTheRunWithItsReason) {
     const Ended ended = program.wait();
     EXPECT_EQ(ended.code, kEnvironment) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("gave up after 4 starts"));
+    EXPECT_TRUE(workshop_.is_deserted());
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, ACompileWorkerThatCannotBeStartedEndsTheRunWithTheReason) {
+    Program program = workshop_.start(tune());
+    await_iterations(program, 2);
+    const rlimit no_more{3, 3};
+    ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &no_more, nullptr), 0);
+    for (const pid_t worker : workshop_.processes(" worker compile"))
+        ::kill(worker, SIGKILL);
+    const Ended ended = program.wait();
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("attune: cannot start a worker: "));
+    EXPECT_TRUE(workshop_.is_deserted());
+    EXPECT_GE(recorded(), 2);
+    expect_it_completes();
+}
+
+TEST_F(DeathTest, AMachineWithNoRoomForThreadsIsSaid) {
+    const Ended ended = workshop_.run(tune(), [] {
+        const rlimit endless_stacks{rlim_t{1} << 46U, RLIM_INFINITY};
+        ::setrlimit(RLIMIT_STACK, &endless_stacks);
+    });
+    EXPECT_EQ(ended.code, kEnvironment) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("cannot start a thread"));
     EXPECT_TRUE(workshop_.is_deserted());
     expect_it_completes();
 }

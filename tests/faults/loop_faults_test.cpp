@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <random>
 #include <thread>
@@ -14,6 +17,7 @@
 #include "config/template.h"
 #include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
+#include "loop/compile_pool.h"
 #include "loop/coordinator.h"
 #include "loop/evaluate.h"
 #include "loop/fakes.h"
@@ -44,6 +48,43 @@ class DyingObserver : public LoopObserver {
         if (steps_left > 0 && --steps_left == 0) throw Death();
     }
 };
+
+/// Leaves addresses for a few threads more, while it lives.
+class RoomForFewThreads {
+  public:
+    RoomForFewThreads() {
+        constexpr std::size_t kStackBytes = std::size_t{1} << 30U;
+        ::pthread_getattr_default_np(&stack_before_);
+        pthread_attr_t stack;
+        ::pthread_getattr_default_np(&stack);
+        ::pthread_attr_setstacksize(&stack, kStackBytes);
+        ::pthread_setattr_default_np(&stack);
+        rlim_t pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        ::getrlimit(RLIMIT_AS, &limit_before_);
+        const rlimit limit{pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + 7 * kStackBytes / 2,
+                           limit_before_.rlim_max};
+        ::setrlimit(RLIMIT_AS, &limit);
+    }
+    ~RoomForFewThreads() {
+        ::setrlimit(RLIMIT_AS, &limit_before_);
+        ::pthread_setattr_default_np(&stack_before_);
+    }
+    RoomForFewThreads(const RoomForFewThreads&) = delete;
+    RoomForFewThreads& operator=(const RoomForFewThreads&) = delete;
+
+  private:
+    pthread_attr_t stack_before_{};
+    rlimit limit_before_{};
+};
+
+TEST(CompilePoolTest, ThreadsThatCannotBeStartedAreSaidAndTheOthersEnd) {
+    const RoomForFewThreads room;
+    Behaviour behaviour;
+    EventQueue events;
+    EXPECT_NO_THROW(CompilePool(2, [&] { return std::make_unique<FakeCompiler>(behaviour); }, events));
+    EXPECT_THROW(CompilePool(8, [&] { return std::make_unique<FakeCompiler>(behaviour); }, events), EnvironmentError);
+}
 
 class LoopFaultsTest : public ::testing::Test {
   protected:

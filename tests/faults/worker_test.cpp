@@ -20,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::kWait;
 using testing::say;
 using testing::say_bytes;
@@ -86,6 +87,45 @@ TEST_F(WorkerFaultsTest, ADeathIsExplained) {
     expect_failure("kill -SEGV $$", "killed by signal 11");
     expect_failure("echo 'out of paper' >&2; exit 3", "exited with code 3; its last words: out of paper");
     expect_failure(say_bytes({16, 0, 0, 0, 1, 2}), "died");  // half a frame
+}
+
+// A stop reaches every process of a job; it is the coordinator that ends its workers.
+TEST_F(WorkerFaultsTest, AStopOfTheWholeJobEndsNoWorkerNorWhatItStarted) {
+    const std::string stop = "for s in INT TERM HUP; do kill -$s $$; sh -c \"kill -$s \\$\\$; true\" || exit 9; done;";
+    const auto result = time(stop + say({{"value", Samples{{0.5F, 0.25F}, {}, true}}}) + kWait);
+    EXPECT_TRUE(result.ok()) << result.failure().diagnostics;
+}
+
+TEST_F(WorkerFaultsTest, OfEndlessWordsTheFirstAndTheLastAreKept) {
+    expect_failure("echo 'first error' >&2; head -c 9000000 /dev/zero | tr '\\0' x >&2; echo >&2; kill -SEGV $$",
+                   "killed by signal 11 (Segmentation fault); its last words: first error");
+    expect_failure("head -c 9000000 /dev/zero | tr '\\0' x >&2; echo 'it was the paper' >&2; exit 3", "it was the paper");
+    const auto flood = time("yes >&2", 0.5);
+    ASSERT_FALSE(flood.ok());
+    EXPECT_EQ(flood.failure().outcome, Outcome::timeout);
+    EXPECT_LT(flood.failure().diagnostics.size(), 5000U);
+}
+
+TEST_F(WorkerFaultsTest, WordsOfEarlierRequestsExplainNothing) {
+    const std::string script = "echo 'all is well' >&2;" + say(target_answer()) + "dd bs=1 count=4 <&3 >&3; exit 9";
+    RemoteDevice device(shell(script), {.request_s = 30.0, .open_s = 30.0, .retry_s = 0.01}, "cpu");
+    (void)device.target();
+    const auto result = device.time(Slot::challenger, 0, {});
+    ASSERT_FALSE(result.ok());
+    EXPECT_THAT(result.failure().diagnostics, Not(HasSubstr("all is well")));
+}
+
+TEST_F(WorkerFaultsTest, AWorkerThatCannotBeStartedIsNotTheCandidatesFault) {
+    WorkerCommand command = shell("");
+    command.executable = folder_.path() / "removed";
+    RemoteCompiler compiler(command, 10.0);
+    try {
+        (void)compiler.compile({});
+        FAIL() << "it was started";
+    } catch (const EnvironmentError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("cannot start a worker: " + command.executable.string()));
+        EXPECT_THAT(error.what(), HasSubstr("No such file"));
+    }
 }
 
 TEST_F(WorkerFaultsTest, SilenceEndsAtTheDeadline) {

@@ -125,6 +125,57 @@ TEST_P(StrategyTest, IsLegalAndNeverRepeatsOnASpaceItCannotFinish) {
     EXPECT_EQ(run(*strategy, space, 150, 3).size(), 150U);
 }
 
+// Whoever asks has other things to attend to, such as a signal to stop.
+TEST_P(StrategyTest, LooksForARareCandidateInManyShortAsks) {
+    std::uint64_t looked_at = 0;
+    const Candidate rare{{800, 500, 3}};
+    const Space space({integers("a", 1000), integers("b", 1000), integers("c", 4)}, [&](const Candidate& candidate) {
+        ++looked_at;
+        return candidate == rare;
+    });
+    const auto strategy = make(space);
+    std::uint64_t most = 0;
+    std::optional<Proposal> proposal;
+    do {
+        const std::uint64_t before = looked_at;
+        proposal = strategy->ask();
+        most = std::max(most, looked_at - before);
+    } while (!proposal && strategy->still_looking());
+    ASSERT_TRUE(proposal);
+    EXPECT_EQ(proposal->candidate, rare);
+    EXPECT_LT(most, 200'000U);
+    EXPECT_EQ(ask_patiently(*strategy), std::nullopt);
+    EXPECT_FALSE(strategy->still_looking());
+}
+
+TEST(GeneticTest, FoundersAreAsManyAsThePopulationWhateverCrashesAndIsToldAlready) {
+    const Space space({integers("a", 50), integers("b", 50)}, always);
+    const auto founders = [&](Strategy& genetic, std::size_t scores_wanted) {
+        std::size_t scores = 0;
+        std::size_t count = 0;
+        for (int turn = 0; turn < 200; ++turn) {
+            const std::optional<Proposal> proposal = genetic.ask();
+            if (!proposal || !proposal->description.starts_with("founder")) break;
+            // Every other one crashes.
+            Trial trial = outcome_of(proposal->candidate);
+            if (++count % 2 == 0) {
+                trial = {proposal->candidate, Status::crash, Outcome::crash, std::nullopt, std::nullopt, 1.0, {}};
+            }
+            scores += trial.score_ms || trial.bound_ms ? 1 : 0;
+            genetic.tell(trial);
+        }
+        EXPECT_EQ(scores, scores_wanted);
+    };
+    const auto fresh = make_strategy("genetic", space, 1);
+    founders(*fresh, 20);
+    // A search that resumes has its population from the record, and one candidate of it was measured again.
+    const auto resumed = make_strategy("genetic", space, 1);
+    for (std::uint16_t i = 0; i < 15; ++i)
+        resumed->tell({Candidate{{i, i}}, Status::discard, Outcome::ok, 1.0 + i, std::nullopt, 1.0, {}});
+    resumed->tell({Candidate{{3, 3}}, Status::discard, Outcome::ok, 2.0, std::nullopt, 1.0, {}});
+    founders(*resumed, 5);
+}
+
 TEST_P(StrategyTest, SameSeedSameSearch) {
     const std::vector<NamedSpace> spaces = small_spaces();
     const Space& space = spaces[3].space;

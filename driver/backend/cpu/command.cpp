@@ -7,10 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <string_view>
 #include <system_error>
 
+#include "core/clipped_text.h"
 #include "core/error.h"
 
 namespace attune::cpu {
@@ -35,12 +37,16 @@ class OutputFile {
     OutputFile& operator=(const OutputFile&) = delete;
 
     [[nodiscard]] int descriptor() const { return descriptor_; }
-    [[nodiscard]] std::string read_all() const {
-        const off_t size = lseek(descriptor_, 0, SEEK_END);
-        std::string text(static_cast<std::size_t>(size > 0 ? size : 0), '\0');
-        const ssize_t count = pread(descriptor_, text.data(), text.size(), 0);
-        text.resize(static_cast<std::size_t>(count > 0 ? count : 0));
-        return text;
+    [[nodiscard]] std::string read_clipped() const {
+        ClippedText text(kMostLogBytes);
+        std::array<char, kMostLogBytes> part{};
+        off_t position = 0;
+        ssize_t count = 0;
+        while ((count = pread(descriptor_, part.data(), part.size(), position)) > 0) {
+            text.append({part.data(), static_cast<std::size_t>(count)});
+            position += count;
+        }
+        return text.text();
     }
 
   private:
@@ -107,7 +113,7 @@ CommandResult run_command(const std::vector<std::string>& arguments, const std::
     result.started = true;
     if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
-    result.output = output.read_all();
+    result.output = output.read_clipped();
     return result;
 }
 

@@ -11,7 +11,7 @@ struct CommandResult {
     bool started = false;
     int exit_code = -1;  ///< -1 when a signal ended it
     int signal = 0;
-    std::string output;  ///< stdout and stderr, or why it did not start
+    std::string output;  ///< stdout and stderr, clipped (core/clipped_text.h), or why it did not start
 
     [[nodiscard]] bool ok() const { return started && exit_code == 0; }
 };

@@ -37,18 +37,11 @@ void write_sources(const std::vector<SourceFile>& sources, const fs::path& folde
     }
 }
 
-cpu::SystemCompiler find_compiler(const ArtifactCache& cache, const std::string& preferred) {
-    const auto find = [&](const fs::path& scratch) -> Result<cpu::SystemCompiler> {
-        return cpu::find_system_compiler(preferred, scratch);
-    };
-    return cache.undisturbed(find).value();
-}
-
 }  // namespace
 
 CpuCompiler::CpuCompiler(ArtifactCache cache, const std::string& preferred)
     : cache_(std::move(cache)),
-      compiler_(find_compiler(cache_, preferred)),
+      compiler_(cpu::find_system_compiler(preferred, cache_)),
       cpu_identity_(cpu::read_host_facts().cpu_identity) {}
 
 std::string CpuCompiler::key_of(const CompileJob& job, const Artifact& artifact) const {
@@ -89,7 +82,7 @@ Result<Artifact> CpuCompiler::build(const CompileJob& job, const std::string& ke
     const auto start = std::chrono::steady_clock::now();
     const cpu::CommandResult result = cpu::run_command(command, scratch);
     artifact.compile_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    artifact.log = clip_log(result.output);
+    artifact.log = result.output;
     if (!result.started) {
         throw EnvironmentError(fmt::format("{} can no longer be started: {}; install it again, or name another in CXX",
                                            compiler_.program, result.output));

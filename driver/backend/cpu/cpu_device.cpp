@@ -36,8 +36,9 @@ Failure nothing_loaded() {
 
 }  // namespace
 
-CpuDevice::CpuDevice(CpuDeviceOptions options) : options_(std::move(options)), host_(cpu::read_host_facts()) {
-    options_.compiler = cpu::find_system_compiler(options_.compiler, std::filesystem::temp_directory_path()).version;
+CpuDevice::CpuDevice(CpuDeviceOptions options, const ArtifactCache& cache)
+    : options_(std::move(options)), host_(cpu::read_host_facts()) {
+    options_.compiler = cpu::find_system_compiler(options_.compiler, cache).version;
     if (options_.draw_budget_bytes == 0) options_.draw_budget_bytes = host_.memory_bytes / 4;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/artifact_cache.h"
 #include "backend/backend.h"
 #include "backend/cpu/draw_cache.h"
 #include "backend/cpu/guarded_buffer.h"
@@ -24,7 +25,8 @@ struct CpuDeviceOptions {
 
 class CpuDevice : public Device {
   public:
-    explicit CpuDevice(CpuDeviceOptions options);
+    /// `cache` is where the compiler is tried.
+    CpuDevice(CpuDeviceOptions options, const ArtifactCache& cache);
 
     [[nodiscard]] TargetFacts target() override;
     [[nodiscard]] EnvironmentFacts environment() override;

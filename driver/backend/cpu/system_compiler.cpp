@@ -7,7 +7,6 @@
 #include <string_view>
 #include <variant>
 
-#include "backend/artifact_cache.h"
 #include "backend/cpu/command.h"
 #include "core/error.h"
 
@@ -54,12 +53,9 @@ std::variant<SystemCompiler, std::string> probe(const std::string& program, cons
     return fmt::format("{} cannot build a shared object with OpenMP: {}", compiler.version, first_line(built.output));
 }
 
-}  // namespace
-
-SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& folder) {
-    const TemporaryDirectory scratch = TemporaryDirectory::make(folder);
+SystemCompiler find_in(const std::string& preferred, const std::filesystem::path& scratch) {
     if (!preferred.empty()) {
-        auto found = probe(preferred, scratch.path());
+        auto found = probe(preferred, scratch);
         if (auto* compiler = std::get_if<SystemCompiler>(&found)) return std::move(*compiler);
         throw EnvironmentError(
             fmt::format("CXX is '{}', which is of no use: {}; unset CXX, or name one program that compiles C++20",
@@ -67,16 +63,31 @@ SystemCompiler find_system_compiler(const std::string& preferred, const std::fil
     }
     std::string reasons;
     for (const char* program : {"c++", "g++", "clang++"}) {
-        auto found = probe(program, scratch.path());
+        auto found = probe(program, scratch);
         if (auto* compiler = std::get_if<SystemCompiler>(&found)) return std::move(*compiler);
         reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", program, std::get<std::string>(found));
     }
     throw EnvironmentError(fmt::format("no C++ compiler with OpenMP ({}); run: {}", reasons, kRemedy));
 }
 
-Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& folder) {
+}  // namespace
+
+SystemCompiler find_system_compiler(const std::string& preferred, const ArtifactCache& cache) {
+    const auto find = [&](const std::filesystem::path& scratch) -> Result<SystemCompiler> {
+        return find_in(preferred, scratch);
+    };
+    return cache.undisturbed(find).value();
+}
+
+Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& cache_root) {
+    std::optional<ArtifactCache> cache;
     try {
-        const SystemCompiler compiler = find_system_compiler(preferred, folder);
+        cache.emplace(cache_root);
+    } catch (const EnvironmentError& error) {
+        return {"system compiler", false, error.what(), "export ATTUNE_CACHE=<a folder that can be written>"};
+    }
+    try {
+        const SystemCompiler compiler = find_system_compiler(preferred, *cache);
         return {"system compiler", true, fmt::format("{} ({})", compiler.program, compiler.version), ""};
     } catch (const EnvironmentError& error) {
         return {"system compiler", false, error.what(), std::string(kRemedy)};

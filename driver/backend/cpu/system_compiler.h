@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/artifact_cache.h"
 #include "backend/backend.h"
 
 namespace attune::cpu {
@@ -17,10 +18,10 @@ struct SystemCompiler {
 };
 
 /// The first of `preferred` ($CXX, may be empty), c++, g++ and clang++ that builds a shared object with OpenMP, tried
-/// in `scratch`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what to do.
-[[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const std::filesystem::path& folder);
+/// in scratch of `cache`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what to do.
+[[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const ArtifactCache& cache);
 
-/// The same for `attune doctor`.
-[[nodiscard]] Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& folder);
+/// The same for `attune doctor`, with a cache at `cache_root`.
+[[nodiscard]] Capability cpu_compiler_capability(const std::string& preferred, const std::filesystem::path& cache_root);
 
 }  // namespace attune::cpu

@@ -10,6 +10,7 @@
 #include "backend/cuda/cubin.h"
 #include "backend/cuda/library.h"
 #include "backend/cuda/ptxas_log.h"
+#include "core/clipped_text.h"
 #include "core/error.h"
 #include "core/sha256.h"
 

@@ -125,7 +125,6 @@ int descend(int depth) {
 [[noreturn]] void chatter() {
     const std::vector<char> words(1 << 20, 'x');
     for (;;) {
-        // Somebody who blocks the signal of the file-size limit is only stopped by the deadline.
         if (::write(STDERR_FILENO, words.data(), words.size()) < 0) spin();
     }
 }

@@ -49,9 +49,9 @@ std::string read_artifact(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     if (!file || bytes.empty()) {
-        throw EnvironmentError(fmt::format("cannot read {}: the cache loses what is written to it; set ATTUNE_CACHE to "
-                                           "another folder",
-                                           path.string()));
+        throw EnvironmentError(
+            fmt::format("cannot read {}: the cache loses what is written to it; set ATTUNE_CACHE to another folder",
+                        path.string()));
     }
     return bytes;
 }

@@ -48,8 +48,8 @@ struct Proposal {
 class Strategy {
   public:
     virtual ~Strategy() = default;
-    /// Nothing: the space is exhausted, or while trials are outstanding it waits to be told, or it is still_looking. One
-    /// ask is over in a fraction of a second, so that whoever asks can attend to other things, however rare legal
+    /// Nothing: the space is exhausted, or while trials are outstanding it waits to be told, or it is still_looking.
+    /// One ask is over in a fraction of a second, so that whoever asks can attend to other things, however rare legal
     /// candidates are.
     [[nodiscard]] virtual std::optional<Proposal> ask() = 0;
     /// Whether the last ask came to nothing only because its time was over: the next one goes on from there.

@@ -79,7 +79,8 @@ TEST_F(CpuCompilerTest, EndlessLogsAreClipped) {
     const Result<Artifact> result = compiler_.compile(raw_job(source));
     ASSERT_TRUE(result.ok()) << result.failure().diagnostics;
     EXPECT_LT(result.value().log.size(), 70000U);
-    EXPECT_THAT(result.value().log, AllOf(HasSubstr("k.cpp:1:"), HasSubstr("bytes left out"), HasSubstr("k.cpp:4000:")));
+    EXPECT_THAT(result.value().log,
+                AllOf(HasSubstr("k.cpp:1:"), HasSubstr("bytes left out"), HasSubstr("k.cpp:4000:")));
 }
 
 TEST_F(CpuCompilerTest, FileNamesStayInsideTheBundle) {
@@ -131,7 +132,8 @@ TEST_F(CpuCompilerTest, CapabilitySaysWhatToInstall) {
 // Scratch in the cache is swept when its owner was killed; scratch elsewhere would stay.
 TEST_F(CpuCompilerTest, TheCompilerIsTriedInTheCachesScratchOnly) {
     const fs::path seen = folder_.path() / "seen";
-    const fs::path program = folder_.write("c++", fmt::format("#!/bin/sh\npwd >> {}\nexec c++ \"$@\"\n", seen.string()));
+    const fs::path program =
+        folder_.write("c++", fmt::format("#!/bin/sh\npwd >> {}\nexec c++ \"$@\"\n", seen.string()));
     fs::permissions(program, fs::perms::owner_all);
     const ArtifactCache cache(folder_.path() / "cache");
     (void)cpu::find_system_compiler(program, cache);

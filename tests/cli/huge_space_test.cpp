@@ -49,7 +49,8 @@ class HugeSpaceTest : public ::testing::Test {
 };
 
 TEST_F(HugeSpaceTest, IsTunedInLittleMemory) {
-    Program tune = workshop_.start({"tune", write_study("(x * y + z) % 10 == 2"), "--device", "cpu", "--max-iters", "3"});
+    Program tune =
+        workshop_.start({"tune", write_study("(x * y + z) % 10 == 2"), "--device", "cpu", "--max-iters", "3"});
     long most_kb = 0;
     while (tune.runs_for(std::chrono::milliseconds(5)))
         most_kb = std::max(most_kb, peak_kb(tune.pid()));
@@ -62,7 +63,8 @@ TEST_F(HugeSpaceTest, IsTunedInLittleMemory) {
 // Whoever looks for a second candidate in a thousand millions is busy for long, and yet hears a stop.
 TEST_F(HugeSpaceTest, AStopIsHeardWhileLegalCandidatesAreLookedFor) {
     for (const char* strategy : {"auto", "exhaustive"}) {
-        Program tune = workshop_.start({"tune", write_study("x * y * z == 1"), "--device", "cpu", "--strategy", strategy});
+        Program tune =
+            workshop_.start({"tune", write_study("x * y * z == 1"), "--device", "cpu", "--strategy", strategy});
         const auto tsv = workshop_.path("results/huge/iters.tsv");
         while (read_file(tsv).find("baseline") == std::string::npos)
             ASSERT_TRUE(tune.runs_for(std::chrono::milliseconds(10))) << tune.wait().err;

@@ -178,8 +178,9 @@ TEST_F(CpuPackage, ReplacesOnlyAPackageAndOnlyWhenTold) {
 
 TEST_F(CpuPackage, GoesWhereAFolderCanBeMadeAsOthersAre) {
     for (const std::string place : {"package/", "new/folders/package", "package/../other"}) {
-        const Ran exported = shell(fmt::format("umask 027; cd {0}; ATTUNE_CACHE=cache {1} export --db {2} --to {3} --device none",
-                                               folder_.path().string(), ATTUNE_BINARY, database().string(), place));
+        const Ran exported =
+            shell(fmt::format("umask 027; cd {0}; ATTUNE_CACHE=cache {1} export --db {2} --to {3} --device none",
+                              folder_.path().string(), ATTUNE_BINARY, database().string(), place));
         ASSERT_EQ(exported.code, 0) << place << exported.output();
         EXPECT_TRUE(std::filesystem::exists(folder_.path() / place / kManifestFile)) << place;
     }
@@ -193,8 +194,8 @@ TEST_F(CpuPackage, GoesWhereAFolderCanBeMadeAsOthersAre) {
 
 TEST_F(CpuPackage, IsNotPutInPlaceOfTheFolderOneIsIn) {
     std::filesystem::create_directory(to());
-    const Ran ran = shell(fmt::format("cd {} && {} export --db {} --to .", to().string(), ATTUNE_BINARY,
-                                      database().string()));
+    const Ran ran =
+        shell(fmt::format("cd {} && {} export --db {} --to .", to().string(), ATTUNE_BINARY, database().string()));
     EXPECT_EQ(ran.code, 2);
     EXPECT_THAT(ran.err, HasSubstr("is the current folder"));
 }

@@ -82,8 +82,9 @@ TEST(CompilePoolTest, ThreadsThatCannotBeStartedAreSaidAndTheOthersEnd) {
     const RoomForFewThreads room;
     Behaviour behaviour;
     EventQueue events;
-    EXPECT_NO_THROW(CompilePool(2, [&] { return std::make_unique<FakeCompiler>(behaviour); }, events));
-    EXPECT_THROW(CompilePool(8, [&] { return std::make_unique<FakeCompiler>(behaviour); }, events), EnvironmentError);
+    const auto make = [&] { return std::make_unique<FakeCompiler>(behaviour); };
+    EXPECT_NO_THROW(CompilePool(2, make, events));
+    EXPECT_THROW(CompilePool(8, make, events), EnvironmentError);
 }
 
 class LoopFaultsTest : public ::testing::Test {

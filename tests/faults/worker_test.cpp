@@ -20,8 +20,8 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::kWait;
+using ::testing::Not;
 using testing::say;
 using testing::say_bytes;
 using testing::say_frame;
@@ -99,7 +99,8 @@ TEST_F(WorkerFaultsTest, AStopOfTheWholeJobEndsNoWorkerNorWhatItStarted) {
 TEST_F(WorkerFaultsTest, OfEndlessWordsTheFirstAndTheLastAreKept) {
     expect_failure("echo 'first error' >&2; head -c 9000000 /dev/zero | tr '\\0' x >&2; echo >&2; kill -SEGV $$",
                    "killed by signal 11 (Segmentation fault); its last words: first error");
-    expect_failure("head -c 9000000 /dev/zero | tr '\\0' x >&2; echo 'it was the paper' >&2; exit 3", "it was the paper");
+    expect_failure("head -c 9000000 /dev/zero | tr '\\0' x >&2; echo 'it was the paper' >&2; exit 3",
+                   "it was the paper");
     const auto flood = time("yes >&2", 0.5);
     ASSERT_FALSE(flood.ok());
     EXPECT_EQ(flood.failure().outcome, Outcome::timeout);

@@ -18,7 +18,8 @@ struct SystemCompiler {
 };
 
 /// The first of `preferred` ($CXX, may be empty), c++, g++ and clang++ that builds a shared object with OpenMP, tried
-/// in scratch of `cache`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what to do.
+/// in scratch of `cache`. A `preferred` that does not is an EnvironmentError, as is having none at all; both say what
+/// to do.
 [[nodiscard]] SystemCompiler find_system_compiler(const std::string& preferred, const ArtifactCache& cache);
 
 /// The same for `attune doctor`, with a cache at `cache_root`.

@@ -29,8 +29,9 @@ struct Pending {
     enum class Stage { compiling, failed, ready, measuring };
     Proposal proposal;
     Stage stage = Stage::compiling;
-    Artifact artifact;
-    Failure failure{};  ///< of its compile, not recorded yet
+    Variant variant{};  ///< its artifact once compiled
+    Failure failure{};  ///< why it never reaches a device; not recorded yet
+    double failed_compile_s = 0.0;
     int artifact_losses = 0;
     std::int64_t incumbent_iter = 0;  ///< what it is measured against
 };
@@ -60,12 +61,11 @@ class Loop {
     void settle_intents();
     void start_devices();
     void adopt_incumbent(const IterationRow& row);
-    [[nodiscard]] Incumbent compile_incumbent(const IterationRow& row, const Experiments& edition) const;
     void refill();
     void submit(Proposal proposal);
     void dispatch();
     [[nodiscard]] bool has_room() const;
-    void record_compile_failures();
+    void record_unmeasured();
     void handle(Compiled event);
     void handle(const Opened& event);
     void handle(Evaluated event);
@@ -117,7 +117,7 @@ LoopEnd Loop::run() {
         if (auto event = events_.pop_for(kTick)) {
             std::visit([this](auto&& what) { handle(std::forward<decltype(what)>(what)); }, std::move(*event));
         }
-        record_compile_failures();
+        record_unmeasured();
         observer_.on_tick(progress());
     }
 }
@@ -171,30 +171,27 @@ void Loop::settle_intents() {
     }
 }
 
-// The incumbent is what was recorded, even when the template has been edited since.
+// The incumbent is what was recorded, whatever has become of its template and of the study's space since.
 void Loop::adopt_incumbent(const IterationRow& row) {
     incumbent_ms_ = row.geomean_ms;
-    if (row.template_hash == experiments_.template_hash()) {
-        incumbent_ = compile_incumbent(row, experiments_);
-        return;
-    }
     std::vector<SourceFile> files = store_.sources(row.iter);
+    // These two are the driver's half of the call, which this driver makes as it will use it.
     std::erase_if(files, [](const SourceFile& file) { return file.name == kArgsHeader || file.name == kTuneHeader; });
     const KernelTemplate edition = setup_.load_edition(std::move(files));
     const Space space = edition.space(target_);
-    incumbent_ = compile_incumbent(row, Experiments(setup_.study, edition, space, setup_.study_file));
-}
-
-Incumbent Loop::compile_incumbent(const IterationRow& row, const Experiments& edition) const {
-    const Candidate candidate = edition.candidate(row.params);
-    Result<Artifact> artifact = setup_.make_compiler()->compile(edition.job(candidate, target_));
-    if (!artifact.ok()) {
+    const Experiments recorded(setup_.study, edition, space, setup_.study_file);
+    const Candidate candidate = recorded.candidate(row.params);
+    const auto refuse = [&](const char* what, const Failure& failure) {
         throw EnvironmentError(
-            fmt::format("iteration {} is the best of study '{}', but no longer compiles ({}); restore "
-                        "its source with `attune restore`, or start another study",
-                        row.iter, setup_.study.name, artifact.failure().diagnostics));
-    }
-    return {row.iter, edition.variant(candidate, std::move(artifact.value()), target_)};
+            fmt::format("iteration {} is the best of study '{}', but {} ({}); restore its source with `attune "
+                        "restore`, or start another study",
+                        row.iter, setup_.study.name, what, failure.diagnostics));
+    };
+    auto plans = recorded.plans(candidate, target_);
+    if (!plans.ok()) refuse("cannot be launched here", plans.failure());
+    Result<Artifact> artifact = setup_.make_compiler()->compile(recorded.job(candidate, target_));
+    if (!artifact.ok()) refuse("no longer compiles", artifact.failure());
+    incumbent_ = Incumbent{row.iter, {std::move(artifact.value()), std::move(plans.value())}};
 }
 
 bool Loop::out_of_time() const {
@@ -237,8 +234,15 @@ bool Loop::has_room() const {
 
 void Loop::submit(Proposal proposal) {
     const Ticket ticket = next_ticket_++;
-    compile_pool_->submit(ticket, experiments_.job(proposal.candidate, target_));
-    pending_.emplace(ticket, Pending{std::move(proposal), Pending::Stage::compiling, {}});
+    Pending& pending = pending_.emplace(ticket, Pending{std::move(proposal)}).first->second;
+    auto plans = experiments_.plans(pending.proposal.candidate, target_);
+    if (!plans.ok()) {
+        pending.failure = plans.failure();
+        pending.stage = Pending::Stage::failed;
+        return;
+    }
+    pending.variant.plans = std::move(plans.value());
+    compile_pool_->submit(ticket, experiments_.job(pending.proposal.candidate, target_));
 }
 
 void Loop::dispatch() {
@@ -252,8 +256,7 @@ void Loop::dispatch() {
         if (!reserved_draw_) reserved_draw_ = store_.fresh_draw();
         store_.begin(setup_.space.describe(pending.proposal.candidate), setup_.boot_id);
         const auto standing_draw = static_cast<std::uint32_t>(ticket % static_cast<Ticket>(setup_.study.measure.draws));
-        runner->submit(ticket, {experiments_.variant(pending.proposal.candidate, pending.artifact, target_), incumbent_,
-                                standing_draw, *reserved_draw_});
+        runner->submit(ticket, {pending.variant, incumbent_, standing_draw, *reserved_draw_});
         // Two devices must not confirm on the same fresh inputs.
         if (runners_.size() > 1) reserved_draw_.reset();
         pending.stage = Pending::Stage::measuring;
@@ -262,18 +265,19 @@ void Loop::dispatch() {
 }
 
 void Loop::handle(Compiled event) {
-    const auto found = pending_.find(event.ticket);
+    Pending& pending = pending_.at(event.ticket);
     if (event.result.ok()) {
-        found->second.artifact = std::move(event.result.value());
-        found->second.stage = Pending::Stage::ready;
+        pending.variant.artifact = std::move(event.result.value());
+        pending.stage = Pending::Stage::ready;
         return;
     }
-    found->second.failure = event.result.failure();
-    found->second.stage = Pending::Stage::failed;
+    pending.failure = event.result.failure();
+    pending.failed_compile_s = event.elapsed_s;
+    pending.stage = Pending::Stage::failed;
 }
 
 // The baseline is recorded first, whatever of what compiles beside it fails sooner.
-void Loop::record_compile_failures() {
+void Loop::record_unmeasured() {
     for (auto item = pending_.begin(); item != pending_.end();) {
         if (baseline_is_due_ && item != pending_.begin()) return;
         if (item->second.stage != Pending::Stage::failed) {
@@ -282,8 +286,8 @@ void Loop::record_compile_failures() {
         }
         const Pending failed = std::move(item->second);
         item = pending_.erase(item);
-        record(failed.proposal,
-               experiments_.compile_failure(failed.proposal, failed.failure, setup_.strategy_name, environment_));
+        record(failed.proposal, experiments_.unmeasured(failed.proposal, failed.failure, failed.failed_compile_s,
+                                                        setup_.strategy_name, environment_));
     }
 }
 
@@ -301,13 +305,11 @@ void Loop::handle(Evaluated event) {
         measure_again(found->second);
         return;
     }
-    const Pending pending = std::move(found->second);
+    Pending pending = std::move(found->second);
     pending_.erase(found);
-    record(pending.proposal, experiments_.measured(pending.proposal, pending.artifact, std::move(event.evaluation),
-                                                   setup_.strategy_name, incumbent_ms_));
-    if (keep) {
-        incumbent_ = Incumbent{last_iter_, experiments_.variant(pending.proposal.candidate, pending.artifact, target_)};
-    }
+    record(pending.proposal, experiments_.measured(pending.proposal, pending.variant.artifact,
+                                                   std::move(event.evaluation), setup_.strategy_name, incumbent_ms_));
+    if (keep) incumbent_ = Incumbent{last_iter_, std::move(pending.variant)};
 }
 
 // Somebody cleaned the cache under a running study: what is needed of it is compiled again.
@@ -318,7 +320,7 @@ void Loop::handle(const ArtifactLost& event) {
         throw EnvironmentError(
             fmt::format("{} keeps vanishing: the cache loses what is written to it; set ATTUNE_CACHE to "
                         "another folder",
-                        pending.artifact.path));
+                        pending.variant.artifact.path));
     }
     observer_.on_message("the cache has been emptied; compiling again");
     if (const auto row = store_.incumbent()) adopt_incumbent(*row);

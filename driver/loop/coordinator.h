@@ -32,7 +32,7 @@ struct LoopSetup {
     const Space& space;
     std::vector<std::unique_ptr<Device>> devices{};
     std::function<std::unique_ptr<Compiler>()> make_compiler{};
-    /// Makes the template an iteration was recorded with, when that is another edition than `kernel_template`.
+    /// Makes the template an iteration was recorded with, with every value its parameters had.
     std::function<KernelTemplate(std::vector<SourceFile>)> load_edition{};
     int compile_workers = 1;
     std::string boot_id{};  ///< of this boot of the machine: tells a killed coordinator from a machine that went down

@@ -92,11 +92,15 @@ CompileJob Experiments::job(const Candidate& candidate, const TargetFacts& targe
             target.kind, target.arch_name};
 }
 
-Variant Experiments::variant(const Candidate& candidate, Artifact artifact, const TargetFacts& target) const {
-    Variant variant{std::move(artifact), {}};
-    for (const CallShape& shape : shapes_)
-        variant.plans.push_back(kernel_template_.plan(candidate, shape, target));
-    return variant;
+Result<std::vector<LaunchPlan>> Experiments::plans(const Candidate& candidate, const TargetFacts& target) const {
+    std::vector<LaunchPlan> plans;
+    try {
+        for (const CallShape& shape : shapes_)
+            plans.push_back(kernel_template_.plan(candidate, shape, target));
+    } catch (const InputError& error) {
+        return Failure{Outcome::launch_error, error.what()};
+    }
+    return plans;
 }
 
 IterationRecord Experiments::blank(const std::string& params, const std::string& strategy,
@@ -110,13 +114,14 @@ IterationRecord Experiments::blank(const std::string& params, const std::string&
     return record;
 }
 
-IterationRecord Experiments::compile_failure(const Proposal& proposal, const Failure& failure,
-                                             const std::string& strategy, const EnvironmentFacts& environment) const {
+IterationRecord Experiments::unmeasured(const Proposal& proposal, const Failure& failure, double compile_s,
+                                        const std::string& strategy, const EnvironmentFacts& environment) const {
     IterationRecord record = blank(space_.describe(proposal.candidate), strategy, environment);
     record.outcome = failure.outcome;
     record.description = with_note(proposal.description,
                                    fmt::format("{}: {}", to_string(failure.outcome), first_line(failure.diagnostics)));
     record.diagnostics = failure.diagnostics;
+    record.compile_s = compile_s;
     return record;
 }
 

@@ -34,15 +34,15 @@ class Experiments {
     /// What an iteration is recorded with: the template's files and the two headers the driver adds.
     [[nodiscard]] std::vector<SourceFile> record_sources(const Candidate& candidate) const;
     [[nodiscard]] CompileJob job(const Candidate& candidate, const TargetFacts& target) const;
-    /// With a launch plan for every case of the suite.
-    [[nodiscard]] Variant variant(const Candidate& candidate, Artifact artifact, const TargetFacts& target) const;
+    /// A launch plan for every case of the suite; launch_error where the template's expressions give no launch.
+    [[nodiscard]] Result<std::vector<LaunchPlan>> plans(const Candidate& candidate, const TargetFacts& target) const;
 
     /// A record with everything known before measuring; a crash until something better is filled in.
     [[nodiscard]] IterationRecord blank(const std::string& params, const std::string& strategy,
                                         const EnvironmentFacts& environment) const;
-    [[nodiscard]] IterationRecord compile_failure(const Proposal& proposal, const Failure& failure,
-                                                  const std::string& strategy,
-                                                  const EnvironmentFacts& environment) const;
+    /// Of a candidate that never reached a device; compiling it, if only in vain, took `compile_s`.
+    [[nodiscard]] IterationRecord unmeasured(const Proposal& proposal, const Failure& failure, double compile_s,
+                                             const std::string& strategy, const EnvironmentFacts& environment) const;
     [[nodiscard]] IterationRecord measured(const Proposal& proposal, const Artifact& artifact, Evaluation evaluation,
                                            const std::string& strategy, std::optional<double> best_kept_ms) const;
 

@@ -77,12 +77,15 @@ class LoopTest : public ::testing::Test {
     }
 
     /// Somebody edits the template: what was measured before is another kernel now.
-    void edit_template() {
+    void edit_template(const std::function<void(std::string& template_json)>& edit = [](std::string&) {}) {
         const std::filesystem::path folder = folder_.path() / "edited";
         std::filesystem::create_directories(folder);
         std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", folder,
                               std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
         std::ofstream(folder / "kernel.cpp", std::ios::app) << "// edited\n";
+        std::string text = read_file(folder / "template.json");
+        edit(text);
+        std::ofstream(folder / "template.json") << text;
         toy_ = load_template(folder);
         space_ = toy_.space(target_facts_);
     }
@@ -141,8 +144,9 @@ TEST_F(LoopTest, MaxItersCountsThisRunAndTheNextRunGoesOn) {
 
 TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
     behaviour_.compile = [](const Knobs& knobs) -> std::optional<Failure> {
-        if (knobs.at("a") == 1) return Failure{Outcome::compile_error, "error: a is 1\nmore"};
-        return std::nullopt;
+        if (knobs.at("a") != 1) return std::nullopt;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        return Failure{Outcome::compile_error, "error: a is 1\nmore"};
     };
     behaviour_.launch = [](const Knobs& knobs) -> std::optional<Failure> {
         if (knobs.at("a") == 2) return Failure{Outcome::crash, "illegal address"};
@@ -158,6 +162,7 @@ TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
         EXPECT_EQ(row.status == Status::crash, a1 || a2 || b3) << row.params;
         if (a1) {
             EXPECT_EQ(row.outcome, Outcome::compile_error);
+            EXPECT_GE(row.cost_s, 0.002) << "it cost the time all the same";
             EXPECT_THAT(row.description, HasSubstr("compile_error: error: a is 1"));
         } else if (a2) {
             EXPECT_EQ(row.outcome, Outcome::crash);
@@ -166,6 +171,24 @@ TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
         }
     }
     EXPECT_THAT(watcher_.records.at(2).reproduce, HasSubstr("attune try toy.json --set a="));
+}
+
+TEST_F(LoopTest, ACandidateWithoutALaunchIsARow) {
+    // A grid of 1 / 0 blocks, of a part of a block, and of too many.
+    edit_template([](std::string& text) {
+        const std::string grid = R"("grid": ["1", "1", "1"])";
+        text.replace(text.find(grid), grid.size(),
+                     R"("grid": ["a == 4 ? 1 / (a - 4) : a == 6 ? 1 / 2 : 1", "a == 2 ? 70000 : 1", "1"])");
+    });
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows()) {
+        const bool has_none = std::string_view("246").find(row.params.at(2)) != std::string_view::npos;
+        EXPECT_EQ(row.outcome == Outcome::launch_error, has_none) << row.params;
+        if (!has_none) continue;
+        EXPECT_EQ(row.status, Status::crash) << row.params;
+        EXPECT_THAT(row.description, HasSubstr("template.json")) << row.params;
+    }
 }
 
 TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
@@ -292,6 +315,23 @@ TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     const auto all = rows();
     ASSERT_EQ(all.size(), 5U);
     EXPECT_NE(all[0].template_hash, all[4].template_hash);
+}
+
+TEST_F(LoopTest, AStudyGoesOnWhereItsSpaceHasLostTheIncumbent) {
+    EXPECT_EQ(run({.max_iters = 20, .hours = {}}), LoopEnd::limit_reached);
+    {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        ASSERT_EQ(store.incumbent()->params, "a=3,b=0");
+    }
+    toy_ = toy_.restricted({.values = {{"a", {"8", "7"}}, {"b", {"1", "0"}}}, .constraints = {}, .where = "test"});
+    space_ = toy_.space(target_facts_);
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(24);
+    for (const IterationRow& row : rows()) {
+        if (row.iter <= 20) continue;
+        EXPECT_EQ(row.outcome, Outcome::pruned) << row.params;
+    }
 }
 
 TEST_F(LoopTest, AnEditedTemplateBeginsWithTheBaselineOnce) {

@@ -36,7 +36,9 @@ struct LoopSetup {
     std::function<KernelTemplate(std::vector<SourceFile>)> load_edition{};
     int compile_workers = 1;
     std::string boot_id{};  ///< of this boot of the machine: tells a killed coordinator from a machine that went down
-    std::string study_file{};  ///< for the command that reproduces an iteration
+    /// What `attune try` is given, before the candidate, to measure one of this study again: its file and whatever else
+    /// the run was given, quoted for a shell.
+    std::string try_arguments{};
     std::string strategy_name{};
     bool remeasure = false;  ///< do not tell the strategy what earlier runs recorded
     /// An edited template begins with the baseline as a new study does; its search would otherwise have only bounds

@@ -40,19 +40,25 @@ Trial result_of(const IterationRow& row) {
     return trial;
 }
 
-std::optional<Trial> trial_of(const IterationRow& row, const Space& space) {
-    Trial trial = result_of(row);
+std::optional<Candidate> candidate_of(const std::string& params, const Space& space) {
     try {
-        trial.candidate = space.parse(row.params, space.defaults());
+        return space.parse(params, space.defaults());
     } catch (const InputError&) {
         return std::nullopt;
     }
+}
+
+std::optional<Trial> trial_of(const IterationRow& row, const Space& space) {
+    std::optional<Candidate> candidate = candidate_of(row.params, space);
+    if (!candidate) return std::nullopt;
+    Trial trial = result_of(row);
+    trial.candidate = *std::move(candidate);
     return trial;
 }
 
 Experiments::Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space,
-                         std::string study_file)
-    : study_(study), kernel_template_(kernel_template), space_(space), study_file_(std::move(study_file)) {
+                         std::string try_arguments)
+    : study_(study), kernel_template_(kernel_template), space_(space), try_arguments_(std::move(try_arguments)) {
     Sha256 hash;
     for (const SourceFile& file : kernel_template.files()) {
         hash.update_field(file.name);
@@ -110,7 +116,8 @@ IterationRecord Experiments::blank(const std::string& params, const std::string&
     record.template_hash = template_hash_;
     record.environment = environment;
     record.strategy = strategy;
-    record.reproduce = fmt::format("attune try {} --set {} --remeasure -m again", study_file_, params);
+    const std::string settings = params.empty() ? "" : fmt::format(" --set {}", params);
+    record.reproduce = fmt::format("attune try {}{} --remeasure -m again", try_arguments_, settings);
     return record;
 }
 

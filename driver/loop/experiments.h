@@ -17,14 +17,17 @@ namespace attune {
 
 /// What a strategy is told of a recorded row, but for the candidate.
 [[nodiscard]] Trial result_of(const IterationRow& row);
-/// The same with the candidate. Nothing when `space` does not know its parameters: another edition of the
+/// The candidate recorded as `params`. Nothing when `space` does not know its parameters: another edition of the
 /// template may have had others, another study other values.
+[[nodiscard]] std::optional<Candidate> candidate_of(const std::string& params, const Space& space);
+/// What a strategy is told of a recorded row; nothing where there is no candidate.
 [[nodiscard]] std::optional<Trial> trial_of(const IterationRow& row, const Space& space);
 
 class Experiments {
   public:
-    /// All references must outlive it. `study_file` is how a person names the study on the command line.
-    Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space, std::string study_file);
+    /// All references must outlive it. `try_arguments`: see LoopSetup.
+    Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space,
+                std::string try_arguments);
 
     /// The study's baseline; InputError naming the broken constraint when it is not legal on `target`.
     [[nodiscard]] Candidate baseline(const TargetFacts& target) const;
@@ -58,7 +61,7 @@ class Experiments {
     const Study& study_;
     const KernelTemplate& kernel_template_;
     const Space& space_;
-    std::string study_file_;
+    std::string try_arguments_;
     std::string template_hash_;
     std::vector<CallShape> shapes_;  ///< of the suite's cases
 };

@@ -1,3 +1,4 @@
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 
 #include <deque>
@@ -11,6 +12,7 @@
 #include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
+#include "loop/experiments.h"
 #include "loop/fakes.h"
 
 namespace attune {
@@ -56,7 +58,7 @@ class LoopTest : public ::testing::Test {
         setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "record"); };
         setup.compile_workers = 3;
         setup.boot_id = boot_id_;
-        setup.study_file = "toy.json";
+        setup.try_arguments = "toy.json";
         setup.strategy_name = strategy;
         setup.baseline_of_each_edition = baseline_of_each_edition_;
         Store store(folder_.path() / "attune.db");
@@ -68,6 +70,16 @@ class LoopTest : public ::testing::Test {
 
     virtual std::unique_ptr<Device> make_device(std::size_t index) {
         return std::make_unique<FakeDevice>(behaviour_, "double-" + std::to_string(index));
+    }
+
+    /// What a run leaves that dies while it measures `params`.
+    void begin(const std::string& params, const std::string& boot_id, const std::string& host = {}) {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        EnvironmentFacts environment;
+        environment.host = host;
+        environment.device_uuid = "device of " + host;
+        store.begin({params, Experiments(study_, toy_, space_, {}).template_hash(), environment, boot_id});
     }
 
     std::vector<IterationRow> rows() {
@@ -203,12 +215,8 @@ TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
 }
 
 TEST_F(LoopTest, AnInterruptedCandidateIsTriedAgainUnlessTheMachineWentDown) {
-    {
-        Store store(folder_.path() / "attune.db");
-        store.open_study(study_, toy_);
-        store.begin("a=0,b=0", "this-boot");
-        store.begin("a=0,b=1", "an-earlier-boot");
-    }
+    begin("a=0,b=0", "this-boot");
+    begin("a=0,b=1", "an-earlier-boot");
     EXPECT_EQ(run({}), LoopEnd::exhausted);
     expect_each_once(40);
     for (const IterationRow& row : rows()) {
@@ -218,8 +226,89 @@ TEST_F(LoopTest, AnInterruptedCandidateIsTriedAgainUnlessTheMachineWentDown) {
         if (row.params == "a=0,b=1") {
             EXPECT_EQ(row.outcome, Outcome::crash);
             EXPECT_THAT(row.description, HasSubstr("the machine went down"));
+            Store store(folder_.path() / "attune.db");
+            store.open_study(study_, toy_);
+            EXPECT_EQ(store.sources(row.iter).size(), store.sources(store.iterations().back().iter).size());
         }
     }
+}
+
+TEST_F(LoopTest, ACandidateThatDiedElsewhereIsRecordedAsWhatItWas) {
+    const std::string edition = Experiments(study_, toy_, space_, {}).template_hash();
+    begin("a=0,b=1", "boot-of-node-7", "node-7");
+    edit_template();
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    const auto all = rows();
+    ASSERT_EQ(all.size(), 41U) << "the edited kernel has not been tried";
+    EXPECT_EQ(all[0].params, "a=0,b=1");
+    EXPECT_EQ(all[0].outcome, Outcome::crash);
+    EXPECT_EQ(all[0].template_hash, edition);
+    EXPECT_EQ(all[0].device_uuid, "device of node-7");
+    EXPECT_THAT(all[0].description, HasSubstr("the run on node-7 died"));
+    EXPECT_NE(all[1].template_hash, edition);
+}
+
+/// A device that holds one candidate until it is interrupted, as a stop does.
+class StopTest : public LoopTest {
+  protected:
+    class HoldingDevice : public FakeDevice {
+      public:
+        HoldingDevice(const Behaviour& behaviour, std::atomic<bool>* stop) : FakeDevice(behaviour), stop_(stop) {}
+        Result<bool> load(Slot slot, const Variant& variant) override {
+            const Knobs knobs = testing::read_knobs(variant.artifact.path);
+            if (stop_ == nullptr || knobs.at("a") != 0 || knobs.at("b") != 1) return FakeDevice::load(slot, variant);
+            *stop_ = true;
+            interrupted_.wait(false);
+            return Failure{Outcome::crash, "interrupted"};
+        }
+        void interrupt() override {
+            interrupted_ = true;
+            interrupted_.notify_all();
+        }
+
+      private:
+        std::atomic<bool>* stop_;
+        std::atomic<bool> interrupted_{false};
+    };
+    std::unique_ptr<Device> make_device(std::size_t) override {
+        return std::make_unique<HoldingDevice>(behaviour_, holds_ ? &stop_ : nullptr);
+    }
+    bool holds_ = true;
+};
+
+TEST_F(StopTest, IsNoCandidatesFaultHoweverOftenItHappens) {
+    for (int stops = 0; stops < 10; ++stops) {
+        stop_ = false;
+        ASSERT_EQ(run({}), LoopEnd::stopped);
+    }
+    holds_ = false;
+    stop_ = false;
+    boot_id_ = "after the machine was started anew";
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows())
+        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
+}
+
+TEST_F(LoopTest, AResultThatCannotBeRecordedIsMeasuredAgainByTheNextRun) {
+    ASSERT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
+    SQLite::Database db((folder_.path() / "attune.db").string(), SQLite::OPEN_READWRITE);
+    db.exec(
+        "CREATE TRIGGER refuse BEFORE INSERT ON case_result WHEN NEW.position = 2 "
+        "BEGIN SELECT RAISE(ABORT, 'no more'); END");
+    try {
+        (void)run({});
+        FAIL() << "nothing was thrown";
+    } catch (const EnvironmentError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("no more"));
+    }
+    EXPECT_EQ(rows().size(), 2U);
+    db.exec("DROP TRIGGER refuse");
+    boot_id_ = "after the machine was started anew";
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows())
+        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
 }
 
 TEST_F(LoopTest, SeveralDevicesShareTheWork) {

@@ -116,8 +116,7 @@ IterationRecord Experiments::blank(const std::string& params, const std::string&
     record.template_hash = template_hash_;
     record.environment = environment;
     record.strategy = strategy;
-    const std::string settings = params.empty() ? "" : fmt::format(" --set {}", params);
-    record.reproduce = fmt::format("attune try {}{} --remeasure -m again", try_arguments_, settings);
+    record.reproduce = fmt::format("attune try {} --set {} --remeasure -m again", try_arguments_, params);
     return record;
 }
 

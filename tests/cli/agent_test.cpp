@@ -190,25 +190,6 @@ TEST_F(Agent, TheRecordedCommandRepeatsTheExperimentWhereverItsFilesLie) {
     std::filesystem::rename(edited, place / "edited");
     const json of_edited = repeat_last(fmt::format("{} --template \"{}\"", study, (place / "edited").string()));
     EXPECT_NE(of_edited["template_hash"], plain["template_hash"]);
-
-    // A template without a knob: what the kernel asks of Tune is derived from nothing.
-    json without = json::parse(read_file(place / "edited/template.json"));
-    int value = 0;
-    for (const json& parameter : without["parameters"]) {
-        const std::string name = parameter["name"];
-        const bool is_fault = name == "fault";
-        without["derived"].push_back({{"name", name}, {"value", is_fault ? "0" : "1"}});
-        if (!is_fault) continue;
-        for (const json& word : parameter["values"])
-            without["derived"].push_back(
-                {{"name", "fault_" + word.get<std::string>()}, {"value", std::to_string(value++)}});
-    }
-    without["parameters"] = json::array();
-    std::ofstream(place / "edited/template.json") << without.dump();
-    json study_without = json::parse(read_file(study_));
-    study_without.erase("space");
-    std::ofstream(place / "study.json") << study_without.dump();
-    EXPECT_EQ(repeat_last(fmt::format("{} --template \"{}\"", study, (place / "edited").string()))["params"], "");
 }
 
 TEST_F(Agent, IsToldWhatToWriteInstead) {

@@ -174,7 +174,7 @@ bool soak(std::int64_t iterations, const std::string& strategy_name, const fs::p
     LoopSetup setup{.study = study, .kernel_template = kernel_template, .space = space, .devices = std::move(devices)};
     setup.make_compiler = [&] { return std::make_unique<testing::FakeCompiler>(behaviour); };
     setup.strategy_name = strategy_name;
-    setup.study_file = "soak.json";
+    setup.try_arguments = "soak.json";
     Store store(database);
     store.open_study(study, kernel_template);
     const auto strategy = make_strategy(strategy_name, space, 1);

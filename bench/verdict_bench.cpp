@@ -56,7 +56,9 @@ Pair open_pair(const Study& study, const KernelTemplate& kernel_template, const 
     const Candidate candidate = experiments.baseline(target);
     const Result<Artifact> artifact = make_compiler(target.kind, context)->compile(experiments.job(candidate, target));
     if (!artifact.ok()) throw EnvironmentError(artifact.failure().diagnostics);
-    return {std::move(device), experiments.variant(candidate, artifact.value(), target)};
+    const auto plans = experiments.plans(candidate, target);
+    if (!plans.ok()) throw EnvironmentError(plans.failure().diagnostics);
+    return {std::move(device), {artifact.value(), plans.value()}};
 }
 
 struct Tally {

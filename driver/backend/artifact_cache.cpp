@@ -91,15 +91,30 @@ void make_directories(const fs::path& path) {
     if (error) fail(path, "make", error.value());
 }
 
-/// A locked descriptor of `folder`, or -1 and the reason in errno.
-int lock_folder(const fs::path& folder) {
+/// A descriptor of `folder` that holds such a lock, or -1 and the reason in errno.
+int lock_folder(const fs::path& folder, int operation = LOCK_EX | LOCK_NB) {
     const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0 || flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+    if (descriptor < 0 || flock(descriptor, operation) == 0) return descriptor;
     const int reason = errno;
     close(descriptor);
     errno = reason;
     return -1;
 }
+
+/// Keeps others from sweeping what has been made in a folder and not been locked yet. Not where it has just been
+/// cleaned away, or where the file system has no locks.
+class Making {
+  public:
+    explicit Making(const fs::path& folder) : lock_(lock_folder(folder, LOCK_SH)) {}
+    ~Making() {
+        if (lock_ >= 0) close(lock_);
+    }
+    Making(const Making&) = delete;
+    Making& operator=(const Making&) = delete;
+
+  private:
+    int lock_;
+};
 
 bool is_old(const fs::directory_entry& entry) {
     std::error_code error;
@@ -110,13 +125,17 @@ bool is_old(const fs::directory_entry& entry) {
 /// Removes what processes that were killed have left: the kernel let go of their locks.
 void remove_stale(const fs::path& scratch) {
     std::error_code error;
+    // While this is held nobody is about to lock what has no lock yet: whoever made it died before.
+    const int alone = lock_folder(scratch);
     for (const auto& entry : fs::directory_iterator(scratch, error)) {
         const bool has_lock = entry.path().filename().string().front() != kUnlockedMark;
         const int lock = has_lock ? lock_folder(entry.path()) : -1;
         const bool in_use = has_lock && lock < 0 && errno == EWOULDBLOCK;
-        if (lock >= 0 || (!in_use && is_old(entry))) fs::remove_all(entry.path(), error);
+        const bool is_dead = lock >= 0 || (!has_lock && alone >= 0);
+        if (is_dead || (!in_use && is_old(entry))) fs::remove_all(entry.path(), error);
         if (lock >= 0) close(lock);
     }
+    if (alone >= 0) close(alone);
 }
 
 struct Entry {
@@ -183,7 +202,11 @@ ArtifactCache::ArtifactCache(fs::path root) : root_(std::move(root)) {
     make_directories(root_ / kScratchFolder);
     // Where it has gone again already, it is made again when it is needed.
     if (access(root_.c_str(), W_OK | X_OK) != 0 && errno != ENOENT) fail(root_, "write to", errno);
-    remove_stale(root_ / kScratchFolder);
+    sweep(root_);
+}
+
+void ArtifactCache::sweep(const fs::path& root) {
+    remove_stale(root / kScratchFolder);
 }
 
 fs::path ArtifactCache::entry_path(std::string_view key) const {
@@ -191,6 +214,8 @@ fs::path ArtifactCache::entry_path(std::string_view key) const {
 }
 
 TemporaryDirectory ArtifactCache::scratch() const {
+    make_directories(root_ / kScratchFolder);
+    const Making making(root_ / kScratchFolder);
     return TemporaryDirectory::make(root_ / kScratchFolder);
 }
 

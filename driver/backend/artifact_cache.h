@@ -74,6 +74,9 @@ class ArtifactCache {
 
     [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
+    /// Removes what processes that were killed have left in the cache at `root`. So does whoever opens it.
+    static void sweep(const std::filesystem::path& root);
+
     /// A private directory on the cache's file system.
     [[nodiscard]] TemporaryDirectory scratch() const;
 

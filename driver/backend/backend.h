@@ -61,6 +61,8 @@ class Device {
     /// Throws EnvironmentError when they disagree.
     virtual void open_suite(const Suite& suite) = 0;
 
+    /// Whether the slot still has what it was given. A device whose process had to be replaced has lost it.
+    [[nodiscard]] virtual bool holds(Slot /*slot*/) { return true; }
     /// Loads a variant; replaces what the slot held. Every call may throw ArtifactMissing for a variant it loads.
     [[nodiscard]] virtual Result<bool> load(Slot slot, const Variant& variant) = 0;
     /// Runs the slot's variant once on NaN-filled outputs and compares with the reference.

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cctype>
 #include <fstream>
+#include <string_view>
 #include <thread>
 
 #include "backend/artifact_cache.h"
@@ -73,6 +76,28 @@ EarlierStudies read_earlier(const SweepOptions& options, const Study& study, con
     return earlier;
 }
 
+/// `text` as one word of a shell.
+std::string shell_word(const std::string& text) {
+    const auto is_plain = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+               std::string_view("_-./=,:@%+").find(c) != std::string_view::npos;
+    };
+    if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) return text;
+    std::string word = "'";
+    for (const char c : text)
+        word += c == '\'' ? "'\\''" : std::string(1, c);
+    return word + "'";
+}
+
+/// What this run was told that another must be told to measure the same.
+std::string try_arguments(const SweepOptions& options, const CliContext& context,
+                          const std::filesystem::path& study_file) {
+    std::string words = shell_word(options.study_path.empty() ? study_file.stem().string() : options.study_path);
+    if (options.edited_template) words += " --template " + shell_word(options.edited_template->string());
+    if (options.database != context.default_db) words += " --db " + shell_word(options.database.string());
+    return words;
+}
+
 }  // namespace
 
 std::filesystem::path find_study(const std::string& text, const CliContext& context) {
@@ -128,13 +153,15 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();
-    setup.study_file = options.study_path.empty() ? study_file.stem().string() : options.study_path;
+    setup.try_arguments = try_arguments(options, context, study_file);
     setup.strategy_name = strategy_name;
     setup.remeasure = options.remeasure;
     setup.baseline_of_each_edition = options.baseline_of_each_edition;
     const StopSignals signals;
     const LoopEnd end = run_loop(std::move(setup), store, *strategy, options.limits, signals.flag(), observer);
     store.sync_tsv();
+    // The workers are gone, and what the killed ones were writing need not wait for the next run.
+    ArtifactCache::sweep(context.cache_dir);
     return end;
 }
 

@@ -38,13 +38,20 @@ class OneShot : public Strategy {
     std::optional<Proposal> next_ = proposal_;
 };
 
-/// Remembers the iteration tried; earlier ones of the same run (a new study's baseline) are only mentioned.
+/// Remembers the iteration tried; others of the same run (a new study's baseline, what an earlier run died of) are only
+/// mentioned.
 class TryObserver : public LoopObserver {
   public:
     explicit TryObserver(std::ostream& log) : log_(log) {}
 
+    /// Says which candidate is the one tried.
+    void watch(std::string params) { params_ = std::move(params); }
+
     void on_iteration(std::int64_t iter, const IterationRecord& record, const LoopProgress&) override {
-        if (last_) log_ << fmt::format("iteration {} was the study's baseline\n", last_iter_);
+        if (record.params != params_) {
+            log_ << fmt::format("iteration {} is {}: {}\n", iter, to_string(record.status), record.description);
+            return;
+        }
         last_iter_ = iter;
         last_ = record;
     }
@@ -56,6 +63,7 @@ class TryObserver : public LoopObserver {
 
   private:
     std::ostream& log_;
+    std::string params_;
     std::int64_t last_iter_ = 0;
     std::optional<IterationRecord> last_;
 };
@@ -142,7 +150,9 @@ void run(const TryOptions& options, const CliContext& context) {
     const LoopEnd end = run_sweep(
         options.sweep, context,
         [&](const std::string&, const SweptSpace& swept) {
-            return std::make_unique<OneShot>(candidate_of(options.settings, swept), options.message);
+            Candidate candidate = candidate_of(options.settings, swept);
+            seen.watch(swept.space.describe(candidate));
+            return std::make_unique<OneShot>(std::move(candidate), options.message);
         },
         seen);
     if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};

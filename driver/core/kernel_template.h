@@ -37,8 +37,8 @@ class KernelTemplate {
     [[nodiscard]] const std::vector<Parameter>& parameters() const;  ///< with the values that are tried
     /// Whether the template runs on `target` at all; otherwise the reason, for one line of an error.
     [[nodiscard]] std::string unsupported_reason(const TargetFacts& target) const;
-    /// The facts to judge a space by when no device is known yet: those of sm_90a, or of the architecture nearest to it
-    /// that the template admits.
+    /// The facts to judge a space by when no device is known yet: those of this CPU, or of sm_90a with the number of
+    /// the architecture (`arch`) brought to the nearest one that the template admits.
     [[nodiscard]] TargetFacts usual_target() const;
 
     /// Legality of a candidate (in this template's own parameter order) on `target`: derived values are integers,

@@ -1,5 +1,6 @@
 #include "loop/compile_pool.h"
 
+#include <chrono>
 #include <exception>
 
 #include "loop/thread.h"
@@ -30,7 +31,10 @@ void CompilePool::submit(Ticket ticket, CompileJob job) {
 void CompilePool::work(Compiler& compiler) {
     while (auto order = orders_.pop()) {
         try {
-            events_.push(Compiled{order->ticket, compiler.compile(order->job)});
+            const auto started = std::chrono::steady_clock::now();
+            Result<Artifact> result = compiler.compile(order->job);
+            const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
+            events_.push(Compiled{order->ticket, std::move(result), elapsed.count()});
         } catch (const std::exception& error) {
             events_.push(EnvironmentBroken{error.what()});
         }

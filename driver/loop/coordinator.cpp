@@ -29,18 +29,30 @@ struct Pending {
     enum class Stage { compiling, failed, ready, measuring };
     Proposal proposal;
     Stage stage = Stage::compiling;
-    Artifact artifact;
-    Failure failure{};  ///< of its compile, not recorded yet
+    Variant variant{};  ///< its artifact once compiled
+    Failure failure{};  ///< why it never reaches a device; not recorded yet
+    double failed_compile_s = 0.0;
     int artifact_losses = 0;
+    // While it is measured:
+    Intent intent{};
     std::int64_t incumbent_iter = 0;  ///< what it is measured against
 };
+
+std::string quarantine_reason(const OpenIntent& open, const std::string& host, bool was_killed_only) {
+    const std::string& its_host = open.intent.environment.host;
+    if (was_killed_only) return fmt::format("quarantined: interrupted {} times", open.attempts);
+    if (its_host == host) return "quarantined: the machine went down while it was measured";
+    return fmt::format("quarantined: the run on {} died while it was measured", its_host);
+}
+
+using PendingMap = std::map<Ticket, Pending>;  // in the order asked
 
 class Loop {
   public:
     Loop(LoopSetup setup, Store& store, Strategy& strategy, const LoopLimits& limits, const std::atomic<bool>& stop,
          LoopObserver& observer)
         : setup_(std::move(setup)),
-          experiments_(setup_.study, setup_.kernel_template, setup_.space, setup_.study_file),
+          experiments_(setup_.study, setup_.kernel_template, setup_.space, setup_.try_arguments),
           store_(store),
           strategy_(strategy),
           limits_(limits),
@@ -49,6 +61,7 @@ class Loop {
     ~Loop() {
         for (auto& runner : runners_)
             runner->interrupt();
+        withdraw_intents();
     }
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
@@ -58,22 +71,21 @@ class Loop {
   private:
     void resume();
     void settle_intents();
+    void withdraw_intents() noexcept;
     void start_devices();
     void adopt_incumbent(const IterationRow& row);
-    [[nodiscard]] Incumbent compile_incumbent(const IterationRow& row, const Experiments& edition) const;
     void refill();
     void submit(Proposal proposal);
     void dispatch();
     [[nodiscard]] bool has_room() const;
-    void record_compile_failures();
+    void record_unmeasured();
     void handle(Compiled event);
     void handle(const Opened& event);
     void handle(Evaluated event);
     void handle(const ArtifactLost& event);
     void handle(DeviceFailed event);
     [[noreturn]] void handle(const EnvironmentBroken& event);
-    void measure_again(Pending& pending);
-    void record(const Proposal& proposal, IterationRecord record);
+    void record(PendingMap::iterator item, IterationRecord record);
     [[nodiscard]] bool wants_more() const;
     [[nodiscard]] bool asks_on() const;
     [[nodiscard]] bool out_of_time() const;
@@ -91,10 +103,10 @@ class Loop {
     const Clock::time_point started_ = Clock::now();
     EventQueue events_;
     TargetFacts target_;
-    EnvironmentFacts environment_;
+    std::vector<EnvironmentFacts> environments_;  ///< by device
     std::vector<std::unique_ptr<DeviceRunner>> runners_;
     std::unique_ptr<CompilePool> compile_pool_;
-    std::map<Ticket, Pending> pending_;  ///< in the order asked
+    PendingMap pending_;
     Ticket next_ticket_ = 1;
     bool baseline_is_due_ = false;  ///< the first of `pending_` is it, and until it is recorded nothing else is
     bool exhausted_ = false;
@@ -118,17 +130,17 @@ LoopEnd Loop::run() {
         if (auto event = events_.pop_for(asks_on() ? std::chrono::milliseconds(0) : kTick)) {
             std::visit([this](auto&& what) { handle(std::forward<decltype(what)>(what)); }, std::move(*event));
         }
-        record_compile_failures();
+        record_unmeasured();
         observer_.on_tick(progress());
     }
 }
 
 void Loop::start_devices() {
     target_ = setup_.devices.front()->target();
-    environment_ = setup_.devices.front()->environment();
     const std::vector<IterationRow> rows = store_.iterations();
     for (auto& device : setup_.devices) {
-        const FamilyTimes best = Experiments::best_family_times(rows, device->environment().device_uuid);
+        environments_.push_back(device->environment());
+        const FamilyTimes best = Experiments::best_family_times(rows, environments_.back().device_uuid);
         auto evaluator = std::make_unique<Evaluator>(*device, setup_.study.suite, setup_.study.measure, best);
         runners_.push_back(std::make_unique<DeviceRunner>(runners_.size(), std::move(device), std::move(evaluator),
                                                           setup_.study.suite, events_));
@@ -156,46 +168,58 @@ void Loop::resume() {
 // A candidate that was being measured when the last coordinator died is tried again, unless the machine went down with
 // it or it was interrupted too often: then it is recorded as the crash it may well have caused.
 void Loop::settle_intents() {
-    for (const OpenIntent& intent : store_.open_intents()) {
-        const bool machine_went_down = intent.boot_id != setup_.boot_id;
-        if (!machine_went_down && intent.attempts < kMaxInterruptions) {
-            store_.abandon(intent.params);
+    for (const OpenIntent& open : store_.open_intents()) {
+        const Intent& intent = open.intent;
+        const bool was_killed_only = intent.boot_id == setup_.boot_id;
+        if (was_killed_only && open.attempts < kMaxInterruptions) {
+            store_.abandon(intent);
             continue;
         }
-        IterationRecord crash = experiments_.blank(intent.params, setup_.strategy_name, environment_);
-        crash.description = machine_went_down ? "quarantined: the machine went down while it was measured"
-                                              : fmt::format("quarantined: interrupted {} times", intent.attempts);
+        IterationRecord crash = experiments_.blank(intent.params, setup_.strategy_name, intent.environment);
+        crash.template_hash = intent.template_hash;
+        crash.description = quarantine_reason(open, environments_.front().host, was_killed_only);
         crash.diagnostics = crash.description;
-        last_iter_ = store_.finish(crash, {});
+        const bool is_this_edition = intent.template_hash == experiments_.template_hash();
+        const auto candidate = is_this_edition ? candidate_of(intent.params, setup_.space) : std::nullopt;
+        last_iter_ =
+            store_.finish(crash, candidate ? experiments_.record_sources(*candidate) : std::vector<SourceFile>{});
         ++recorded_;
         observer_.on_iteration(last_iter_, crash, progress());
     }
 }
 
-// The incumbent is what was recorded, even when the template has been edited since.
+// Whatever but death ends the loop: what is on a device at that moment has done nothing wrong. An intent that can not
+// be closed is settled by the next run.
+void Loop::withdraw_intents() noexcept {
+    try {
+        for (const auto& [ticket, pending] : pending_) {
+            if (pending.stage == Pending::Stage::measuring) store_.withdraw(pending.intent);
+        }
+    } catch (const EnvironmentError&) {
+    }
+}
+
+// The incumbent is what was recorded, whatever has become of its template and of the study's space since.
 void Loop::adopt_incumbent(const IterationRow& row) {
     incumbent_ms_ = row.geomean_ms;
-    if (row.template_hash == experiments_.template_hash()) {
-        incumbent_ = compile_incumbent(row, experiments_);
-        return;
-    }
     std::vector<SourceFile> files = store_.sources(row.iter);
+    // These two are the driver's half of the call, which this driver makes as it will use it.
     std::erase_if(files, [](const SourceFile& file) { return file.name == kArgsHeader || file.name == kTuneHeader; });
     const KernelTemplate edition = setup_.load_edition(std::move(files));
     const Space space = edition.space(target_);
-    incumbent_ = compile_incumbent(row, Experiments(setup_.study, edition, space, setup_.study_file));
-}
-
-Incumbent Loop::compile_incumbent(const IterationRow& row, const Experiments& edition) const {
-    const Candidate candidate = edition.candidate(row.params);
-    Result<Artifact> artifact = setup_.make_compiler()->compile(edition.job(candidate, target_));
-    if (!artifact.ok()) {
+    const Experiments recorded(setup_.study, edition, space, setup_.try_arguments);
+    const Candidate candidate = recorded.candidate(row.params);
+    const auto refuse = [&](const char* what, const Failure& failure) {
         throw EnvironmentError(
-            fmt::format("iteration {} is the best of study '{}', but no longer compiles ({}); restore "
-                        "its source with `attune restore`, or start another study",
-                        row.iter, setup_.study.name, artifact.failure().diagnostics));
-    }
-    return {row.iter, edition.variant(candidate, std::move(artifact.value()), target_)};
+            fmt::format("iteration {} is the best of study '{}', but {} ({}); restore its source with `attune "
+                        "restore`, or start another study",
+                        row.iter, setup_.study.name, what, failure.diagnostics));
+    };
+    auto plans = recorded.plans(candidate, target_);
+    if (!plans.ok()) refuse("cannot be launched here", plans.failure());
+    Result<Artifact> artifact = setup_.make_compiler()->compile(recorded.job(candidate, target_));
+    if (!artifact.ok()) refuse("no longer compiles", artifact.failure());
+    incumbent_ = Incumbent{row.iter, {std::move(artifact.value()), std::move(plans.value())}};
 }
 
 bool Loop::out_of_time() const {
@@ -243,23 +267,31 @@ bool Loop::has_room() const {
 
 void Loop::submit(Proposal proposal) {
     const Ticket ticket = next_ticket_++;
-    compile_pool_->submit(ticket, experiments_.job(proposal.candidate, target_));
-    pending_.emplace(ticket, Pending{std::move(proposal), Pending::Stage::compiling, {}});
+    Pending& pending = pending_.emplace(ticket, Pending{std::move(proposal)}).first->second;
+    auto plans = experiments_.plans(pending.proposal.candidate, target_);
+    if (!plans.ok()) {
+        pending.failure = plans.failure();
+        pending.stage = Pending::Stage::failed;
+        return;
+    }
+    pending.variant.plans = std::move(plans.value());
+    compile_pool_->submit(ticket, experiments_.job(pending.proposal.candidate, target_));
 }
 
 void Loop::dispatch() {
     if (out_of_time()) return;
-    for (auto& runner : runners_) {
-        if (!runner->idle()) continue;
+    for (std::size_t device = 0; device < runners_.size(); ++device) {
+        if (!runners_[device]->idle()) continue;
         const auto ready = std::find_if(pending_.begin(), pending_.end(),
                                         [](const auto& item) { return item.second.stage == Pending::Stage::ready; });
         if (ready == pending_.end() || (baseline_is_due_ && ready != pending_.begin())) return;
         auto& [ticket, pending] = *ready;
         if (!reserved_draw_) reserved_draw_ = store_.fresh_draw();
-        store_.begin(setup_.space.describe(pending.proposal.candidate), setup_.boot_id);
+        pending.intent = {setup_.space.describe(pending.proposal.candidate), experiments_.template_hash(),
+                          environments_[device], setup_.boot_id};
+        store_.begin(pending.intent);
         const auto standing_draw = static_cast<std::uint32_t>(ticket % static_cast<Ticket>(setup_.study.measure.draws));
-        runner->submit(ticket, {experiments_.variant(pending.proposal.candidate, pending.artifact, target_), incumbent_,
-                                standing_draw, *reserved_draw_});
+        runners_[device]->submit(ticket, {pending.variant, incumbent_, standing_draw, *reserved_draw_});
         // Two devices must not confirm on the same fresh inputs.
         if (runners_.size() > 1) reserved_draw_.reset();
         pending.stage = Pending::Stage::measuring;
@@ -268,28 +300,29 @@ void Loop::dispatch() {
 }
 
 void Loop::handle(Compiled event) {
-    const auto found = pending_.find(event.ticket);
+    Pending& pending = pending_.at(event.ticket);
     if (event.result.ok()) {
-        found->second.artifact = std::move(event.result.value());
-        found->second.stage = Pending::Stage::ready;
+        pending.variant.artifact = std::move(event.result.value());
+        pending.stage = Pending::Stage::ready;
         return;
     }
-    found->second.failure = event.result.failure();
-    found->second.stage = Pending::Stage::failed;
+    pending.failure = event.result.failure();
+    pending.failed_compile_s = event.elapsed_s;
+    pending.stage = Pending::Stage::failed;
 }
 
 // The baseline is recorded first, whatever of what compiles beside it fails sooner.
-void Loop::record_compile_failures() {
+void Loop::record_unmeasured() {
     for (auto item = pending_.begin(); item != pending_.end();) {
         if (baseline_is_due_ && item != pending_.begin()) return;
         if (item->second.stage != Pending::Stage::failed) {
             ++item;
             continue;
         }
-        const Pending failed = std::move(item->second);
-        item = pending_.erase(item);
-        record(failed.proposal,
-               experiments_.compile_failure(failed.proposal, failed.failure, setup_.strategy_name, environment_));
+        const auto failed = item++;
+        const Pending& pending = failed->second;
+        record(failed, experiments_.unmeasured(pending.proposal, pending.failure, pending.failed_compile_s,
+                                               setup_.strategy_name, environments_.front()));
     }
 }
 
@@ -304,16 +337,14 @@ void Loop::handle(Evaluated event) {
     const bool keep = event.evaluation.status == Status::keep;
     if (keep && incumbent_ && incumbent_->iter != found->second.incumbent_iter) {
         // It beat a best that another device has seen beaten meanwhile; whether it beats the new one is not known.
-        measure_again(found->second);
+        store_.withdraw(found->second.intent);
+        found->second.stage = Pending::Stage::ready;
         return;
     }
-    const Pending pending = std::move(found->second);
-    pending_.erase(found);
-    record(pending.proposal, experiments_.measured(pending.proposal, pending.artifact, std::move(event.evaluation),
-                                                   setup_.strategy_name, incumbent_ms_));
-    if (keep) {
-        incumbent_ = Incumbent{last_iter_, experiments_.variant(pending.proposal.candidate, pending.artifact, target_)};
-    }
+    const Variant variant = found->second.variant;
+    record(found, experiments_.measured(found->second.proposal, variant.artifact, std::move(event.evaluation),
+                                        setup_.strategy_name, incumbent_ms_));
+    if (keep) incumbent_ = Incumbent{last_iter_, variant};
 }
 
 // Somebody cleaned the cache under a running study: what is needed of it is compiled again.
@@ -324,8 +355,9 @@ void Loop::handle(const ArtifactLost& event) {
         throw EnvironmentError(
             fmt::format("{} keeps vanishing: the cache loses what is written to it; set ATTUNE_CACHE to "
                         "another folder",
-                        pending.artifact.path));
+                        pending.variant.artifact.path));
     }
+    store_.withdraw(pending.intent);
     observer_.on_message("the cache has been emptied; compiling again");
     if (const auto row = store_.incumbent()) adopt_incumbent(*row);
     compile_pool_->submit(event.ticket, experiments_.job(pending.proposal.candidate, target_));
@@ -336,25 +368,27 @@ void Loop::handle(DeviceFailed event) {
     runners_[event.device]->retire();
     observer_.on_message(fmt::format("device lost: {}", event.reason));
     const bool any_left = std::any_of(runners_.begin(), runners_.end(), [](const auto& r) { return !r->lost(); });
-    if (event.ticket) measure_again(pending_.at(*event.ticket));
+    if (event.ticket) {
+        Pending& pending = pending_.at(*event.ticket);
+        store_.abandon(pending.intent);
+        pending.stage = Pending::Stage::ready;
+    }
     if (!any_left) throw EnvironmentError(event.reason);
-}
-
-void Loop::measure_again(Pending& pending) {
-    store_.abandon(setup_.space.describe(pending.proposal.candidate));
-    pending.stage = Pending::Stage::ready;
 }
 
 void Loop::handle(const EnvironmentBroken& event) {
     throw EnvironmentError(event.reason);
 }
 
-void Loop::record(const Proposal& proposal, IterationRecord record) {
-    last_iter_ = store_.finish(record, experiments_.record_sources(proposal.candidate));
+// Until it is committed it is pending: what keeps it from being recorded must not leave it open.
+void Loop::record(PendingMap::iterator item, IterationRecord record) {
+    const Candidate candidate = item->second.proposal.candidate;
+    last_iter_ = store_.finish(record, experiments_.record_sources(candidate));
+    pending_.erase(item);
     ++recorded_;
     baseline_is_due_ = false;
     if (record.status == Status::keep) incumbent_ms_ = record.geomean_ms;
-    strategy_.tell(experiments_.trial(proposal.candidate, record));
+    strategy_.tell(experiments_.trial(candidate, record));
     observer_.on_iteration(last_iter_, record, progress());
 }
 

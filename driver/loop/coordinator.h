@@ -32,11 +32,13 @@ struct LoopSetup {
     const Space& space;
     std::vector<std::unique_ptr<Device>> devices{};
     std::function<std::unique_ptr<Compiler>()> make_compiler{};
-    /// Makes the template an iteration was recorded with, when that is another edition than `kernel_template`.
+    /// Makes the template an iteration was recorded with, with every value its parameters had.
     std::function<KernelTemplate(std::vector<SourceFile>)> load_edition{};
     int compile_workers = 1;
     std::string boot_id{};  ///< of this boot of the machine: tells a killed coordinator from a machine that went down
-    std::string study_file{};  ///< for the command that reproduces an iteration
+    /// What `attune try` is given, before the candidate, to measure one of this study again: its file and whatever else
+    /// the run was given, quoted for a shell.
+    std::string try_arguments{};
     std::string strategy_name{};
     bool remeasure = false;  ///< do not tell the strategy what earlier runs recorded
     /// An edited template begins with the baseline as a new study does; its search would otherwise have only bounds

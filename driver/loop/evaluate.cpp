@@ -135,6 +135,7 @@ Evaluator::Failed Evaluator::time_case(Slot slot, std::size_t index, CaseRecord&
     SampleRequest request{.warmup = 3, .cold = settings_.min_samples, .warm = settings_.warm_samples};
     Samples& all = record.samples;
     while (static_cast<int>(all.cold_ms.size()) < settings_.max_samples) {
+        request.cold = std::min(request.cold, settings_.max_samples - static_cast<int>(all.cold_ms.size()));
         const auto sampled = sample(slot, index, request);
         if (!sampled.ok()) return sampled.failure();
         append(all.cold_ms, sampled.value().cold_ms);
@@ -207,7 +208,7 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
     const Incumbent& incumbent = *experiment.incumbent;
     // Until both are back in their places: whatever ends this early, a missing artifact included, the incumbent is
     // loaded anew before anything is compared with it.
-    adopted_iter_ = 0;
+    in_place_ = false;
     bool changed = false;
     const auto load = [&](Placing placing) {
         changed = placing.changed;
@@ -215,8 +216,11 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
     };
     const auto ended = alternate(
         suite_, settings_, [&](std::size_t index) { return device_.pair(index, 1); }, load, experiment.fresh_draw);
-    if (!changed || load({}).ok()) adopted_iter_ = incumbent.iter;
     if (!ended.ok()) return ended.failure();
+    if (changed) {
+        if (const auto back = load({}); !back.ok()) return back.failure();
+    }
+    in_place_ = true;
     const PairedVerdict& verdict = ended.value().verdict;
     evaluation.pair =
         PairRecord{incumbent.iter, verdict.ratio, verdict.ratio_low, verdict.ratio_high, ended.value().pairs};
@@ -233,32 +237,40 @@ Evaluator::Failed Evaluator::challenge(const Experiment& experiment, Evaluation&
 }
 
 void Evaluator::adopt(const Incumbent& incumbent) {
-    const bool is_new = incumbent.iter != adopted_iter_;
-    if (!is_new && ++since_incumbent_timed_ < kExperimentsPerIncumbentTiming) return;
-    Failed failure = load_and_time(incumbent);
-    for (int attempt = 1; failure && attempt < kIncumbentAttempts; ++attempt)
-        failure = load_and_time(incumbent);
+    const bool is_new = incumbent.iter != timed_iter_;
+    const bool is_due = is_new || ++since_incumbent_timed_ >= kExperimentsPerIncumbentTiming;
+    if (is_new) in_place_ = false;
+    Failed failure;
+    for (int attempt = 0; attempt < kIncumbentAttempts; ++attempt) {
+        failure = put_in_place(incumbent);
+        if (!failure && is_due) failure = time_incumbent(is_new);
+        if (!failure) break;
+    }
     if (failure) {
         throw EnvironmentError(
             fmt::format("iteration {}, the best so far, no longer runs on this device ({}); restore "
                         "its source with `attune restore`, or start another study",
                         incumbent.iter, failure->diagnostics));
     }
-    adopted_iter_ = incumbent.iter;
-    since_incumbent_timed_ = 0;
+    timed_iter_ = incumbent.iter;
+    if (is_due) since_incumbent_timed_ = 0;
 }
 
-Evaluator::Failed Evaluator::load_and_time(const Incumbent& incumbent) {
-    if (incumbent.iter != adopted_iter_) {
-        if (const auto loaded = device_.load(Slot::incumbent, incumbent.variant); !loaded.ok()) return loaded.failure();
-    }
+Evaluator::Failed Evaluator::put_in_place(const Incumbent& incumbent) {
+    if (in_place_ && device_.holds(Slot::incumbent)) return std::nullopt;
+    if (const auto loaded = device_.load(Slot::incumbent, incumbent.variant); !loaded.ok()) return loaded.failure();
+    in_place_ = true;
+    return std::nullopt;
+}
+
+Evaluator::Failed Evaluator::time_incumbent(bool is_new) {
     std::vector<CaseRecord> cases(suite_.cases.size());
     for (std::size_t index = 0; index < cases.size(); ++index) {
         cases[index].family = suite_.cases[index].family;
         if (auto failure = time_case(Slot::incumbent, index, cases[index])) return failure;
     }
     incumbent_family_ms_ = family_medians(cases);
-    if (incumbent.iter != adopted_iter_) noise_floor_.restart();
+    if (is_new) noise_floor_.restart();
     noise_floor_.add(*score_ms(incumbent_family_ms_));
     keep_best(best_family_ms_, incumbent_family_ms_);
     return std::nullopt;

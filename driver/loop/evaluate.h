@@ -68,14 +68,16 @@ class Evaluator {
     [[nodiscard]] Failed challenge(const Experiment& experiment, Evaluation& evaluation);
     [[nodiscard]] Failed confirm(const Experiment& experiment, Evaluation& evaluation);
     void adopt(const Incumbent& incumbent);
-    [[nodiscard]] Failed load_and_time(const Incumbent& incumbent);
+    [[nodiscard]] Failed put_in_place(const Incumbent& incumbent);
+    [[nodiscard]] Failed time_incumbent(bool is_new);
 
     Device& device_;
     const Suite& suite_;
     MeasureSettings settings_;
     FamilyTimes best_family_ms_;
-    std::int64_t adopted_iter_ = 0;
+    std::int64_t timed_iter_ = 0;      ///< of the incumbent whose times these are
     FamilyTimes incumbent_family_ms_;  ///< on this very device
+    bool in_place_ = false;            ///< that incumbent was loaded into its slot last, and nothing else since
     NoiseFloor noise_floor_;           ///< of this device, from timing the incumbent anew
     EnvironmentFacts environment_;
     int since_incumbent_timed_ = 0;

@@ -19,6 +19,7 @@ using Ticket = std::uint64_t;
 struct Compiled {
     Ticket ticket;
     Result<Artifact> result;
+    double elapsed_s;  ///< a failure has cost that much
 };
 
 struct Evaluated {

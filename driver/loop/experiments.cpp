@@ -40,19 +40,25 @@ Trial result_of(const IterationRow& row) {
     return trial;
 }
 
-std::optional<Trial> trial_of(const IterationRow& row, const Space& space) {
-    Trial trial = result_of(row);
+std::optional<Candidate> candidate_of(const std::string& params, const Space& space) {
     try {
-        trial.candidate = space.parse(row.params, space.defaults());
+        return space.parse(params, space.defaults());
     } catch (const InputError&) {
         return std::nullopt;
     }
+}
+
+std::optional<Trial> trial_of(const IterationRow& row, const Space& space) {
+    std::optional<Candidate> candidate = candidate_of(row.params, space);
+    if (!candidate) return std::nullopt;
+    Trial trial = result_of(row);
+    trial.candidate = *std::move(candidate);
     return trial;
 }
 
 Experiments::Experiments(const Study& study, const KernelTemplate& kernel_template, const Space& space,
-                         std::string study_file)
-    : study_(study), kernel_template_(kernel_template), space_(space), study_file_(std::move(study_file)) {
+                         std::string try_arguments)
+    : study_(study), kernel_template_(kernel_template), space_(space), try_arguments_(std::move(try_arguments)) {
     Sha256 hash;
     for (const SourceFile& file : kernel_template.files()) {
         hash.update_field(file.name);
@@ -92,11 +98,15 @@ CompileJob Experiments::job(const Candidate& candidate, const TargetFacts& targe
             target.kind, target.arch_name};
 }
 
-Variant Experiments::variant(const Candidate& candidate, Artifact artifact, const TargetFacts& target) const {
-    Variant variant{std::move(artifact), {}};
-    for (const CallShape& shape : shapes_)
-        variant.plans.push_back(kernel_template_.plan(candidate, shape, target));
-    return variant;
+Result<std::vector<LaunchPlan>> Experiments::plans(const Candidate& candidate, const TargetFacts& target) const {
+    std::vector<LaunchPlan> plans;
+    try {
+        for (const CallShape& shape : shapes_)
+            plans.push_back(kernel_template_.plan(candidate, shape, target));
+    } catch (const InputError& error) {
+        return Failure{Outcome::launch_error, error.what()};
+    }
+    return plans;
 }
 
 IterationRecord Experiments::blank(const std::string& params, const std::string& strategy,
@@ -106,17 +116,18 @@ IterationRecord Experiments::blank(const std::string& params, const std::string&
     record.template_hash = template_hash_;
     record.environment = environment;
     record.strategy = strategy;
-    record.reproduce = fmt::format("attune try {} --set {} --remeasure -m again", study_file_, params);
+    record.reproduce = fmt::format("attune try {} --set {} --remeasure -m again", try_arguments_, params);
     return record;
 }
 
-IterationRecord Experiments::compile_failure(const Proposal& proposal, const Failure& failure,
-                                             const std::string& strategy, const EnvironmentFacts& environment) const {
+IterationRecord Experiments::unmeasured(const Proposal& proposal, const Failure& failure, double compile_s,
+                                        const std::string& strategy, const EnvironmentFacts& environment) const {
     IterationRecord record = blank(space_.describe(proposal.candidate), strategy, environment);
     record.outcome = failure.outcome;
     record.description = with_note(proposal.description,
                                    fmt::format("{}: {}", to_string(failure.outcome), first_line(failure.diagnostics)));
     record.diagnostics = failure.diagnostics;
+    record.compile_s = compile_s;
     return record;
 }
 

@@ -29,13 +29,17 @@ class Model final : public GuardedStrategy {
   public:
     Model(const Space& space, std::uint64_t seed)
         : GuardedStrategy(space, seed), earlier_(space), process_(space.parameters()) {}
-    [[nodiscard]] bool needs_result() const override { return heard_ || told_.size() + 1 >= kFirstRandom; }
+    [[nodiscard]] bool needs_result() const override {
+        return heard_ || told_.size() + starts_.size() + 1 >= kFirstRandom;
+    }
 
   private:
     std::optional<Proposal> propose() override {
         const std::vector<Level> earlier = earlier_.levels(kMostEarlier);
-        if (told_.empty() || told_.size() + earlier.size() < kFirstRandom) {
-            return random_proposal("random: the model needs a start");
+        if (told_.empty() || told_.size() + starts_.size() + earlier.size() < kFirstRandom) {
+            std::optional<Proposal> start = random_proposal("random: the model needs a start");
+            if (start) starts_.push_back(start->candidate);
+            return start;
         }
         if (stale_) refit(earlier);
         const std::vector<Candidate> pool = make_pool();
@@ -66,6 +70,7 @@ class Model final : public GuardedStrategy {
 
     void learn(const Trial& trial) override {
         std::erase_if(pending_, [&](const Level& item) { return item.candidate == trial.candidate; });
+        std::erase(starts_, trial.candidate);
         const std::optional<double> level = expected_level(trial);
         if (!level && told_.empty()) return;
         if (level) worst_ = told_.empty() ? *level : std::max(worst_, *level);
@@ -140,7 +145,8 @@ class Model final : public GuardedStrategy {
     }
 
     /// What the model looks at: everything, or the best half and the latest half of what it can hold. Proposals still
-    /// out count as if they had come true, so that the next one goes elsewhere.
+    /// out count as if they had come true, and starts as if they were as good as the best, so that the next one goes
+    /// elsewhere.
     std::vector<Level> own_levels() const {
         std::vector<Level> chosen;
         if (told_.size() <= kMostObservations) {
@@ -155,6 +161,8 @@ class Model final : public GuardedStrategy {
             }
         }
         chosen.insert(chosen.end(), pending_.begin(), pending_.end());
+        for (const Candidate& start : starts_)
+            chosen.push_back({start, told_[best_].level});
         return chosen;
     }
 
@@ -216,6 +224,7 @@ class Model final : public GuardedStrategy {
     GaussianProcess process_;
     std::vector<Level> told_;  ///< a crash as bad as the worst told
     std::vector<Level> pending_;
+    std::vector<Candidate> starts_;  ///< proposed as starts, not told yet: several may be out before any is told
     std::size_t best_ = 0;  ///< position in `told_` of the best score, or where there is none, of the lowest bound
     bool best_is_score_ = false;
     double worst_ = 0.0;

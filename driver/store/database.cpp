@@ -14,12 +14,16 @@ namespace attune {
 
 namespace embedded {
 extern const std::string_view schema_sql;
-}
+extern const std::string_view schema_2_sql;
+}  // namespace embedded
 
 namespace {
 
 // "atun": tells our files from other programs' SQLite databases (`file` shows it too).
 constexpr int kApplicationId = 0x6174756e;
+
+// Version 2 changed nothing of what is read.
+constexpr int kOldestReadable = 1;
 
 int pragma(SQLite::Database& db, const char* name) {
     return db.execAndGet(fmt::format("PRAGMA {}", name)).getInt();
@@ -73,7 +77,7 @@ std::string uri_of(const std::filesystem::path& path, std::string_view parameter
 }  // namespace
 
 std::span<const Migration> migrations() {
-    static const std::array kSteps{Migration{1, embedded::schema_sql}};
+    static const std::array kSteps{Migration{1, embedded::schema_sql}, Migration{2, embedded::schema_2_sql}};
     return kSteps;
 }
 
@@ -146,7 +150,7 @@ SQLite::Database open_for_reading(const std::filesystem::path& path) {
     return guarded(path, [&] {
         SQLite::Database db(reading_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
         require_ours(db, path, schema_version());
-        if (const int version = pragma(db, "user_version"); version < schema_version()) {
+        if (const int version = pragma(db, "user_version"); version < kOldestReadable) {
             throw EnvironmentError(
                 fmt::format("{} was written by an older attune (database version {}, now {}); run "
                             "`attune tune` on it once, which brings it up to date",

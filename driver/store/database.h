@@ -36,7 +36,7 @@ inline constexpr int kBusyTimeoutMs = 10'000;
                                                 int busy_timeout_ms = kBusyTimeoutMs);
 
 /// Opens an existing database for reading; creates and changes nothing. Works on read-only media. InputError when there
-/// is no such file, EnvironmentError when it cannot be read or is of another version.
+/// is no such file, EnvironmentError when it cannot be read or is of a version that this program does not read.
 [[nodiscard]] SQLite::Database open_for_reading(const std::filesystem::path& path);
 
 /// The URI under which SQLite opens `path` for reading only, on read-only media too.

@@ -34,6 +34,11 @@ class RecordWriter {
 
     void insert(const IterationRecord& record, const std::vector<SourceFile>& sources, const IterationPlace& place);
 
+    /// The row of these facts, added when there is none.
+    std::int64_t environment_id(const EnvironmentFacts& facts);
+    /// The same for an edition; nothing when it is not known.
+    std::optional<std::int64_t> edition_id(const std::string& template_hash);
+
   private:
     std::int64_t insert_iteration(const IterationRecord& record, const IterationPlace& place);
     void insert_detail(std::int64_t id, const IterationRecord& record, const std::vector<SourceFile>& sources);
@@ -41,8 +46,6 @@ class RecordWriter {
     void insert_cases(std::int64_t id, const IterationRecord& record);
     void insert_stresses(std::int64_t id, const IterationRecord& record);
 
-    std::int64_t environment_id(const EnvironmentFacts& facts);
-    std::optional<std::int64_t> edition_id(const std::string& template_hash);
     std::int64_t build_id(const Artifact& artifact);
     std::int64_t content_id(const std::string& text);
     std::optional<std::int64_t> log_id(const std::string& log);

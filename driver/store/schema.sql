@@ -1,4 +1,4 @@
--- Version 1 of the record (docs/database.md). Tables are singular and may change with the version; the views at the end
+-- Version 1 of the record (docs/database.md); schema_2.sql makes version 2 of it. Tables are singular and may change with the version; the views at the end
 -- are plural, documented and stable. Times are milliseconds, instants are microseconds since 1970 (UTC).
 
 -- What is tuned: every iteration of a study is measured on the same cases, so its scores compare.
@@ -206,6 +206,7 @@ CREATE TABLE stress_result (
 ) STRICT, WITHOUT ROWID;
 
 -- Candidates on a device right now, or when their coordinator died; closed ones were interrupted and keep their count.
+-- Version 2 has it made anew.
 CREATE TABLE intent (
     shard_id  INTEGER NOT NULL REFERENCES shard,
     params    TEXT NOT NULL,

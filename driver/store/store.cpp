@@ -39,6 +39,9 @@ std::filesystem::path make_study_folder(const std::filesystem::path& database, c
     return folder;
 }
 
+constexpr std::string_view kOfCandidate =
+    "WHERE shard_id = ? AND params = ? AND edition_id = (SELECT id FROM edition WHERE template_hash = ?)";
+
 /// What exists while a study is open; the lock first, so that it is let go of last.
 struct OpenStudy {
     OpenStudy(SQLite::Database& db, StudyLock held, StudyIds study_ids, const Suite& suite,
@@ -48,20 +51,21 @@ struct OpenStudy {
           tsv(std::move(tsv_path)),
           writer(db, positions_of(suite)),
           next_iter(db, "SELECT coalesce(max(iter), 0) + 1 FROM iteration WHERE study_id = ? AND shard_id = ?"),
-          begin(
-              db,
-              "INSERT INTO intent (shard_id, params, boot_id, is_open, attempts, opened_us) VALUES (?, ?, ?, 1, 1, ?) "
-              "ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, is_open = 1, attempts = attempts + 1, "
-              "opened_us = excluded.opened_us"),
-          abandon(db, "UPDATE intent SET is_open = 0 WHERE shard_id = ? AND params = ?"),
-          close(db, "DELETE FROM intent WHERE shard_id = ? AND params = ?"),
+          begin(db,
+                "INSERT INTO intent (shard_id, params, edition_id, environment_id, boot_id, is_open, attempts, "
+                "opened_us) VALUES (?, ?, ?, ?, ?, 1, 1, ?) ON CONFLICT DO UPDATE SET "
+                "environment_id = excluded.environment_id, boot_id = excluded.boot_id, is_open = 1, "
+                "attempts = attempts + 1, opened_us = excluded.opened_us"),
+          abandon(db, fmt::format("UPDATE intent SET is_open = 0 {}", kOfCandidate)),
+          withdraw(db, fmt::format("UPDATE intent SET is_open = 0, attempts = attempts - 1 {}", kOfCandidate)),
+          close(db, fmt::format("DELETE FROM intent {}", kOfCandidate)),
           fresh_draw(db, "UPDATE shard SET next_draw = next_draw + 1 WHERE id = ? RETURNING next_draw - 1") {}
 
     StudyLock lock;
     StudyIds ids;
     TsvFile tsv;
     RecordWriter writer;
-    SQLite::Statement next_iter, begin, abandon, close, fresh_draw;
+    SQLite::Statement next_iter, begin, abandon, withdraw, close, fresh_draw;
 };
 
 template <class... Values>
@@ -159,29 +163,55 @@ std::vector<SourceFile> Store::sources(std::int64_t iter) const {
     });
 }
 
-void Store::begin(const std::string& params, const std::string& boot_id) {
+void Store::begin(const Intent& intent) {
     OpenStudy& study = impl_->open();
-    guarded(impl_->path, [&] { execute(study.begin, study.ids.shard_id, params, boot_id, now_us()); });
+    const std::string& hash = intent.template_hash;
+    if (hash.empty()) throw std::logic_error("Store: an intent of no edition");
+    guarded(impl_->path, [&] {
+        SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
+        execute(study.begin, study.ids.shard_id, intent.params, *study.writer.edition_id(hash),
+                study.writer.environment_id(intent.environment), intent.boot_id, now_us());
+        transaction.commit();
+    });
 }
 
 std::vector<OpenIntent> Store::open_intents() const {
     return guarded(impl_->path, [&] {
-        SQLite::Statement select(impl_->db,
-                                 "SELECT params, boot_id, attempts FROM intent WHERE shard_id = ? AND is_open = 1 "
-                                 "ORDER BY opened_us, params");
+        SQLite::Statement select(
+            impl_->db,
+            "SELECT n.params, t.template_hash, n.boot_id, e.device_name, e.device_uuid, e.driver_version, e.compiler, "
+            "e.host, e.attune_version, n.attempts FROM intent n JOIN edition t ON t.id = n.edition_id "
+            "JOIN environment e ON e.id = n.environment_id WHERE n.shard_id = ? AND n.is_open = 1 "
+            "ORDER BY n.opened_us, n.params");
         select.bind(1, impl_->open().ids.shard_id);
         std::vector<OpenIntent> intents;
         while (select.executeStep()) {
-            intents.push_back(
-                {select.getColumn(0).getString(), select.getColumn(1).getString(), select.getColumn(2).getInt()});
+            int column = 0;
+            const auto text = [&] { return select.getColumn(column++).getString(); };
+            auto& [intent, attempts] = intents.emplace_back();
+            intent.params = text();
+            intent.template_hash = text();
+            intent.boot_id = text();
+            intent.environment.device_name = text();
+            intent.environment.device_uuid = text();
+            intent.environment.driver_version = text();
+            intent.environment.compiler = text();
+            intent.environment.host = text();
+            intent.environment.attune_version = text();
+            attempts = select.getColumn(column).getInt();
         }
         return intents;
     });
 }
 
-void Store::abandon(const std::string& params) {
+void Store::abandon(const Intent& intent) {
     OpenStudy& study = impl_->open();
-    guarded(impl_->path, [&] { execute(study.abandon, study.ids.shard_id, params); });
+    guarded(impl_->path, [&] { execute(study.abandon, study.ids.shard_id, intent.params, intent.template_hash); });
+}
+
+void Store::withdraw(const Intent& intent) {
+    OpenStudy& study = impl_->open();
+    guarded(impl_->path, [&] { execute(study.withdraw, study.ids.shard_id, intent.params, intent.template_hash); });
 }
 
 std::int64_t Store::finish(const IterationRecord& record, const std::vector<SourceFile>& sources) {
@@ -194,7 +224,7 @@ std::int64_t Store::finish(const IterationRecord& record, const std::vector<Sour
         const std::int64_t next = study.next_iter.getColumn(0).getInt64();
         study.next_iter.reset();
         study.writer.insert(record, sources, {study.ids.study_id, study.ids.shard_id, next, now_us()});
-        execute(study.close, study.ids.shard_id, record.params);
+        execute(study.close, study.ids.shard_id, record.params, record.template_hash);
         transaction.commit();
         return next;
     });

@@ -53,11 +53,18 @@ inline constexpr std::uint32_t kFirstFreshDraw = 1U << 16U;
 /// A compiler log or failure text longer than this keeps its beginning and end.
 inline constexpr std::size_t kMaxLogBytes = 16384;
 
-/// A candidate that was running when its coordinator died.
-struct OpenIntent {
+/// A candidate about to be measured: what its row says if it takes everything down with it.
+struct Intent {
     std::string params;
-    std::string boot_id;  ///< of the machine's boot it was started under
-    int attempts = 0;     ///< times begin was called for it since its last finish
+    std::string template_hash;  ///< which edition of the template it is of
+    EnvironmentFacts environment;
+    std::string boot_id;  ///< of the machine's boot it is started under
+};
+
+/// One whose coordinator died.
+struct OpenIntent {
+    Intent intent;
+    int attempts = 0;  ///< times it was begun since its last finish, but for those withdrawn
 };
 
 class Store {
@@ -81,11 +88,14 @@ class Store {
     /// The source bundle an iteration was recorded with.
     [[nodiscard]] std::vector<SourceFile> sources(std::int64_t iter) const;
 
-    /// Commits that `params` is about to be launched; finish or abandon closes it.
-    void begin(const std::string& params, const std::string& boot_id);
+    /// Commits that a candidate is about to be launched; finish, abandon or withdraw closes it. An intent is known by
+    /// its params and its edition.
+    void begin(const Intent& intent);
     [[nodiscard]] std::vector<OpenIntent> open_intents() const;
-    /// Closes an intent without an iteration: it was interrupted and may be tried again. Its attempts stay counted.
-    void abandon(const std::string& params);
+    /// Closes an intent without an iteration: it was interrupted and may be tried again. The attempt stays counted.
+    void abandon(const Intent& intent);
+    /// The same where the candidate had no part in the interruption: the attempt does not count.
+    void withdraw(const Intent& intent);
     /// Records the iteration and closes its intent, in one transaction; appends to iters.tsv. Returns its number.
     std::int64_t finish(const IterationRecord& record, const std::vector<SourceFile>& sources);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 
 #include "backend/backend.h"
 #include "core/error.h"
@@ -38,8 +39,8 @@ struct DeviceDeadlines {
 };
 
 /// Runs a device in a child process. A candidate that kills, hangs or poisons the worker is a Failure; the worker is
-/// replaced, its suite opened again and the incumbent reloaded before the next call. DeviceLost when that keeps
-/// failing.
+/// replaced and its suite opened again before the next call, with nothing loaded (`holds`): what may have killed one
+/// worker is not given to the next behind the caller's back. DeviceLost when that keeps failing.
 class RemoteDevice : public Device {
   public:
     RemoteDevice(WorkerCommand command, DeviceDeadlines deadlines, std::string label);
@@ -51,6 +52,7 @@ class RemoteDevice : public Device {
     [[nodiscard]] TargetFacts target() override;
     [[nodiscard]] EnvironmentFacts environment() override;
     void open_suite(const Suite& suite) override;
+    [[nodiscard]] bool holds(Slot slot) override;
     [[nodiscard]] Result<bool> load(Slot slot, const Variant& variant) override;
     [[nodiscard]] Result<CheckReport> check(Slot slot, std::size_t case_index, Draw draw) override;
     [[nodiscard]] Result<Samples> time(Slot slot, std::size_t case_index, const SampleRequest& request) override;
@@ -76,7 +78,7 @@ class RemoteDevice : public Device {
     DeviceDeadlines deadlines_;
     std::string label_;
     std::optional<Suite> suite_;
-    std::optional<Variant> incumbent_;
+    std::set<Slot> loaded_;  ///< slots that the present worker, or the last one, has filled
     bool started_once_ = false;
 };
 

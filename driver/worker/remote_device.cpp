@@ -68,10 +68,9 @@ void RemoteDevice::require(const nlohmann::json& request) {
 }
 
 void RemoteDevice::start_worker() {
-    if (incumbent_) require_artifact(*incumbent_);
+    loaded_.clear();
     link_.start();
     if (suite_) require(open_request(*suite_));
-    if (incumbent_) require({{"op", "load"}, {"slot", Slot::incumbent}, {"variant", *incumbent_}});
 }
 
 void RemoteDevice::ensure_worker() {
@@ -130,11 +129,16 @@ void RemoteDevice::open_suite(const Suite& suite) {
     ensure_worker();
 }
 
+bool RemoteDevice::holds(Slot slot) {
+    return link_.running() && loaded_.contains(slot);
+}
+
 Result<bool> RemoteDevice::load(Slot slot, const Variant& variant) {
     require_artifact(variant);
     ensure_worker();
+    loaded_.erase(slot);
     Result<bool> loaded = ask<bool>({{"op", "load"}, {"slot", slot}, {"variant", variant}}, deadlines_.request_s);
-    if (slot == Slot::incumbent && loaded.ok()) incumbent_ = variant;
+    if (loaded.ok()) loaded_.insert(slot);
     return loaded;
 }
 

@@ -1,8 +1,10 @@
 // The cache of compiled variants: whole entries or none, whatever happens to the disk or to other processes.
 #include "backend/artifact_cache.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -118,6 +120,18 @@ TEST_F(ArtifactCacheTest, LeftoversOfKilledProcessesAreSwept) {
     const ArtifactCache reopened(cache_.root());
     EXPECT_FALSE(fs::exists(old));
     EXPECT_TRUE(fs::exists(in_use.path()));
+}
+
+TEST_F(ArtifactCacheTest, AFolderWhoseMakerDiedBeforeItLockedItIsSwept) {
+    const fs::path scratch = cache_.root() / "tmp";
+    fs::create_directories(scratch / ".abcdef");
+    const int making = ::open(scratch.c_str(), O_RDONLY | O_DIRECTORY);
+    ASSERT_EQ(::flock(making, LOCK_SH), 0);
+    ArtifactCache::sweep(cache_.root());
+    EXPECT_TRUE(fs::exists(scratch / ".abcdef")) << "its maker may live";
+    ::close(making);
+    ArtifactCache::sweep(cache_.root());
+    EXPECT_FALSE(fs::exists(scratch / ".abcdef"));
 }
 
 TEST_F(ArtifactCacheTest, WorkIsDoneAgainOnlyWhereTheCacheWasCleanedMeanwhile) {

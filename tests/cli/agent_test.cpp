@@ -79,10 +79,11 @@ class Agent : public testing::Test {
     }
 
     /// The source of an iteration with one edit, as a folder.
-    [[nodiscard]] std::string edit(const std::string& name, int iter, const std::string& what,
-                                   const std::string& with) const {
+    [[nodiscard]] std::string edit(const std::string& name, int iter, const std::string& what, const std::string& with,
+                                   const std::string& database = {}) const {
         const std::filesystem::path folder = folder_.path() / name;
-        const Ran restored = attune(fmt::format("restore {} --study agent --to {}", iter, folder.string()));
+        const std::string from = database.empty() ? "" : fmt::format(" --db \"{}\"", database);
+        const Ran restored = attune(fmt::format("restore {} --study agent --to {}{}", iter, folder.string(), from));
         EXPECT_EQ(restored.code, 0) << restored.err;
         std::filesystem::remove_all(folder / "attune");
         std::filesystem::remove(folder / "attune_tune.h");
@@ -155,6 +156,40 @@ TEST_F(Agent, DrivesTwentyExperimentsAndAllAreOnRecord) {
     EXPECT_EQ(best.code, 0) << best.err;
     const std::string tsv = read_file(folder_.path() / "results/agent/iters.tsv");
     EXPECT_EQ(static_cast<std::size_t>(std::count(tsv.begin(), tsv.end(), '\n')), rows.size() + 1);
+}
+
+TEST_F(Agent, TheRecordedCommandRepeatsTheExperimentWhereverItsFilesLie) {
+    const std::filesystem::path place = folder_.path() / "the agent's place";
+    std::filesystem::create_directories(place);
+    const std::string database = (place / "attune.db").string();
+    const auto rows = [&] {
+        return json::parse(
+            attune(fmt::format("query --study agent --sort iter --columns all --format json --db \"{}\"", database))
+                .out);
+    };
+    const auto repeat_last = [&](const std::string& arguments) {
+        const Ran first = attune(fmt::format("try {} --db \"{}\"", arguments, database));
+        EXPECT_TRUE(first.code == kKeep || first.code == kDiscard) << first.err;
+        const json last = rows().back();
+        const auto command = last["reproduce"].get<std::string>();
+        EXPECT_TRUE(command.starts_with("attune ")) << command;
+        const Ran again = attune(command.substr(7));
+        EXPECT_TRUE(again.code == kKeep || again.code == kDiscard) << command << again.err;
+        const json all = rows();
+        EXPECT_EQ(all.back()["iter"], last["iter"].get<int>() + 1) << command;
+        for (const char* column : {"params", "template_hash"})
+            EXPECT_EQ(all.back()[column], last[column]) << command;
+        return all.back();
+    };
+    std::filesystem::copy(study_, place / "study.json");
+    const std::string study = fmt::format("\"{}\" --device cpu -m x", (place / "study.json").string());
+    const json plain = repeat_last(study + " --set unroll=2");
+    EXPECT_EQ(plain["params"], "threads=1,unroll=2,fault=none");
+
+    const std::string edited = edit("edited", 1, "float total = 0;", "float total = 0;  // edited", database);
+    std::filesystem::rename(edited, place / "edited");
+    const json of_edited = repeat_last(fmt::format("{} --template \"{}\"", study, (place / "edited").string()));
+    EXPECT_NE(of_edited["template_hash"], plain["template_hash"]);
 }
 
 TEST_F(Agent, IsToldWhatToWriteInstead) {

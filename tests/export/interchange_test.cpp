@@ -25,10 +25,7 @@ class Interchange : public testing::Test {
     Interchange() {
         Store store(database());
         store.open_study(sample_study(), sample_template());
-        const auto add = [&](const IterationRecord& record) {
-            store.begin(record.params, "boot");
-            store.finish(record, {});
-        };
+        const auto add = [&](const IterationRecord& record) { store.finish(record, {}); };
         IterationRecord old = sample_record(5);
         old.template_hash = std::string(64, 'd');
         add(old);

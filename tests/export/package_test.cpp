@@ -86,7 +86,6 @@ class CpuPackage : public testing::Test {
         const auto add = [&](const std::string& params, Status status, double score, FamilyTimes families) {
             IterationRecord record = record_of(kernel_template, params, status, score);
             record.family_ms = families;
-            store.begin(params, "boot");
             store.finish(record, sources_of(kernel_template, params));
         };
         add("tile_m=64", Status::keep, 3.0, {3.0, 3.0, 3.0});
@@ -264,7 +263,6 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
             if (const auto at = file.text.find(factor); at != std::string::npos)
                 file.text.replace(at, factor.size(), "1.5f");
         }
-        store.begin("tile_m=128", "boot");
         store.finish(record_of(kernel_template, "tile_m=128", Status::keep, 1.0), sources);
     }
     const Ran exported = export_package();

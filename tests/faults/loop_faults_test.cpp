@@ -100,6 +100,7 @@ class LoopFaultsTest : public ::testing::Test {
         LoopSetup setup{.study = study_, .kernel_template = toy_, .space = space};
         setup.devices.push_back(make_device());
         setup.make_compiler = [this] { return std::make_unique<FakeCompiler>(behaviour_); };
+        setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "record"); };
         setup.boot_id = "this-boot";
         Store store(database);
         store.open_study(study_, toy_);

@@ -186,6 +186,28 @@ TEST_F(WorkerFaultsTest, ADeviceThatComesBackIsUsedAgain) {
     EXPECT_EQ(read_file(starts).size(), 3U);
 }
 
+// The first worker takes the load and then says nothing more; the second is asked for times and for nothing before.
+TEST_F(WorkerFaultsTest, AReplacedWorkerHasNothingLoaded) {
+    const auto starts = folder_.path() / "starts";
+    const std::string script = fmt::format("echo >> {0}; if [ $(wc -l < {0}) -eq 1 ]; then ", starts.string()) +
+                               say({{"value", true}}) + " else " + say({{"value", Samples{{0.5F}, {}, false}}}) +
+                               " fi;" + kWait;
+    RemoteDevice device(shell(script), {.request_s = 5.0, .open_s = 30.0, .retry_s = 0.01}, "cpu");
+    Variant variant;
+    variant.artifact.path = folder_.write("artifact", "");
+    EXPECT_FALSE(device.holds(Slot::incumbent));
+    ASSERT_TRUE(device.load(Slot::incumbent, variant).ok());
+    EXPECT_TRUE(device.holds(Slot::incumbent));
+    EXPECT_FALSE(device.holds(Slot::challenger));
+    ::kill(device.worker_pid(), SIGKILL);
+    const SampleRequest request{.warmup = 0, .cold = 1, .warm = 0};
+    EXPECT_FALSE(device.time(Slot::challenger, 0, request).ok());
+    EXPECT_FALSE(device.holds(Slot::incumbent));
+    const auto times = device.time(Slot::challenger, 0, request);
+    ASSERT_TRUE(times.ok()) << times.failure().diagnostics;
+    EXPECT_FALSE(device.holds(Slot::incumbent));
+}
+
 TEST_F(WorkerFaultsTest, ACompilerThatDiesOrHangsIsAFailureAndTheNextCompileGetsAnother) {
     Artifact made;
     made.path = "made";

@@ -117,6 +117,65 @@ TEST_F(EvaluateTest, TheIncumbentIsBackInItsPlaceWhateverEndedAnAlternation) {
     }
 }
 
+/// A device whose process dies of a load that fails, and is replaced by one with nothing loaded.
+class MortalDevice : public FakeDevice {
+  public:
+    using FakeDevice::FakeDevice;
+    bool holds(Slot slot) override { return loaded_.contains(slot); }
+    Result<bool> load(Slot slot, const Variant& variant) override {
+        Result<bool> loaded = FakeDevice::load(slot, variant);
+        if (loaded.ok())
+            loaded_.insert(slot);
+        else
+            loaded_.clear();
+        return loaded;
+    }
+    Result<CheckReport> check(Slot slot, std::size_t case_index, Draw draw) override {
+        if (!holds(slot)) return nothing();
+        return FakeDevice::check(slot, case_index, draw);
+    }
+    Result<Samples> time(Slot slot, std::size_t case_index, const SampleRequest& request) override {
+        if (!holds(slot)) return nothing();
+        return FakeDevice::time(slot, case_index, request);
+    }
+    Result<PairedSamples> pair(std::size_t case_index, int pairs) override {
+        if (loaded_.size() < 2) return nothing();
+        return FakeDevice::pair(case_index, pairs);
+    }
+
+  private:
+    static Failure nothing() { return {Outcome::launch_error, "no variant is loaded in this slot"}; }
+    std::set<Slot> loaded_;
+};
+
+TEST_F(EvaluateTest, AChallengerThatDiesOfBeingLoadedAgainIsACrashAndCostsNothingElse) {
+    device_ = std::make_unique<MortalDevice>(behaviour_);
+    evaluator_ = std::make_unique<Evaluator>(*device_, suite_, settings_, FamilyTimes{});
+    for (int survived = 0; survived < 6; ++survived) {
+        SCOPED_TRACE(survived);
+        int loads = 0;
+        behaviour_.launch = [&](const Knobs& knobs) -> std::optional<Failure> {
+            if (knobs.at("a") != 3 || loads++ < survived) return std::nullopt;
+            return Failure{Outcome::crash, "killed by signal 11"};
+        };
+        const Evaluation dead = evaluate(3, 5);
+        EXPECT_EQ(dead.status, Status::crash);
+        EXPECT_THAT(dead.diagnostics, HasSubstr("signal 11"));
+        const Evaluation next = evaluate(4, 5);
+        ASSERT_TRUE(next.pair) << next.note;
+        EXPECT_NEAR(next.pair->ratio, 0.8, 1e-6);
+    }
+}
+
+TEST_F(EvaluateTest, SamplesKeepToTheirMost) {
+    settings_.min_samples = 50;
+    settings_.max_samples = 120;
+    settings_.target_interval = 0.0;
+    behaviour_.noise = 0.01;
+    for (const CaseRecord& record : evaluate(4).cases)
+        EXPECT_EQ(record.samples.cold_ms.size(), 120U);
+}
+
 TEST_F(EvaluateTest, RoundsKeepToTheBudgetAndToTheLooksTheVerdictAllowsFor) {
     struct Budget {
         int min_pairs, max_pairs, taken;

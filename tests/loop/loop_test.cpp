@@ -1,3 +1,4 @@
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 
 #include <deque>
@@ -11,6 +12,7 @@
 #include "core/one_case_a_family.h"
 #include "core/temp_folder.h"
 #include "loop/coordinator.h"
+#include "loop/experiments.h"
 #include "loop/fakes.h"
 
 namespace attune {
@@ -56,7 +58,7 @@ class LoopTest : public ::testing::Test {
         setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "record"); };
         setup.compile_workers = 3;
         setup.boot_id = boot_id_;
-        setup.study_file = "toy.json";
+        setup.try_arguments = "toy.json";
         setup.strategy_name = strategy;
         setup.baseline_of_each_edition = baseline_of_each_edition_;
         Store store(folder_.path() / "attune.db");
@@ -70,6 +72,16 @@ class LoopTest : public ::testing::Test {
         return std::make_unique<FakeDevice>(behaviour_, "double-" + std::to_string(index));
     }
 
+    /// What a run leaves that dies while it measures `params`.
+    void begin(const std::string& params, const std::string& boot_id, const std::string& host = {}) {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        EnvironmentFacts environment;
+        environment.host = host;
+        environment.device_uuid = "device of " + host;
+        store.begin({params, Experiments(study_, toy_, space_, {}).template_hash(), environment, boot_id});
+    }
+
     std::vector<IterationRow> rows() {
         Store store(folder_.path() / "attune.db");
         store.open_study(study_, toy_);
@@ -77,12 +89,15 @@ class LoopTest : public ::testing::Test {
     }
 
     /// Somebody edits the template: what was measured before is another kernel now.
-    void edit_template() {
+    void edit_template(const std::function<void(std::string& template_json)>& edit = [](std::string&) {}) {
         const std::filesystem::path folder = folder_.path() / "edited";
         std::filesystem::create_directories(folder);
         std::filesystem::copy(ATTUNE_SOURCE_DIR "/tests/loop/data/toy", folder,
                               std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
         std::ofstream(folder / "kernel.cpp", std::ios::app) << "// edited\n";
+        std::string text = read_file(folder / "template.json");
+        edit(text);
+        std::ofstream(folder / "template.json") << text;
         toy_ = load_template(folder);
         space_ = toy_.space(target_facts_);
     }
@@ -141,8 +156,9 @@ TEST_F(LoopTest, MaxItersCountsThisRunAndTheNextRunGoesOn) {
 
 TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
     behaviour_.compile = [](const Knobs& knobs) -> std::optional<Failure> {
-        if (knobs.at("a") == 1) return Failure{Outcome::compile_error, "error: a is 1\nmore"};
-        return std::nullopt;
+        if (knobs.at("a") != 1) return std::nullopt;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        return Failure{Outcome::compile_error, "error: a is 1\nmore"};
     };
     behaviour_.launch = [](const Knobs& knobs) -> std::optional<Failure> {
         if (knobs.at("a") == 2) return Failure{Outcome::crash, "illegal address"};
@@ -158,6 +174,7 @@ TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
         EXPECT_EQ(row.status == Status::crash, a1 || a2 || b3) << row.params;
         if (a1) {
             EXPECT_EQ(row.outcome, Outcome::compile_error);
+            EXPECT_GE(row.cost_s, 0.002) << "it cost the time all the same";
             EXPECT_THAT(row.description, HasSubstr("compile_error: error: a is 1"));
         } else if (a2) {
             EXPECT_EQ(row.outcome, Outcome::crash);
@@ -166,6 +183,24 @@ TEST_F(LoopTest, FailuresAreRowsAndTheLoopGoesOn) {
         }
     }
     EXPECT_THAT(watcher_.records.at(2).reproduce, HasSubstr("attune try toy.json --set a="));
+}
+
+TEST_F(LoopTest, ACandidateWithoutALaunchIsARow) {
+    // A grid of 1 / 0 blocks, of a part of a block, and of too many.
+    edit_template([](std::string& text) {
+        const std::string grid = R"("grid": ["1", "1", "1"])";
+        text.replace(text.find(grid), grid.size(),
+                     R"("grid": ["a == 4 ? 1 / (a - 4) : a == 6 ? 1 / 2 : 1", "a == 2 ? 70000 : 1", "1"])");
+    });
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows()) {
+        const bool has_none = std::string_view("246").find(row.params.at(2)) != std::string_view::npos;
+        EXPECT_EQ(row.outcome == Outcome::launch_error, has_none) << row.params;
+        if (!has_none) continue;
+        EXPECT_EQ(row.status, Status::crash) << row.params;
+        EXPECT_THAT(row.description, HasSubstr("template.json")) << row.params;
+    }
 }
 
 TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
@@ -180,12 +215,8 @@ TEST_F(LoopTest, AStopKeepsWhatEndedAndTheRestIsDoneNextTime) {
 }
 
 TEST_F(LoopTest, AnInterruptedCandidateIsTriedAgainUnlessTheMachineWentDown) {
-    {
-        Store store(folder_.path() / "attune.db");
-        store.open_study(study_, toy_);
-        store.begin("a=0,b=0", "this-boot");
-        store.begin("a=0,b=1", "an-earlier-boot");
-    }
+    begin("a=0,b=0", "this-boot");
+    begin("a=0,b=1", "an-earlier-boot");
     EXPECT_EQ(run({}), LoopEnd::exhausted);
     expect_each_once(40);
     for (const IterationRow& row : rows()) {
@@ -195,8 +226,89 @@ TEST_F(LoopTest, AnInterruptedCandidateIsTriedAgainUnlessTheMachineWentDown) {
         if (row.params == "a=0,b=1") {
             EXPECT_EQ(row.outcome, Outcome::crash);
             EXPECT_THAT(row.description, HasSubstr("the machine went down"));
+            Store store(folder_.path() / "attune.db");
+            store.open_study(study_, toy_);
+            EXPECT_EQ(store.sources(row.iter).size(), store.sources(store.iterations().back().iter).size());
         }
     }
+}
+
+TEST_F(LoopTest, ACandidateThatDiedElsewhereIsRecordedAsWhatItWas) {
+    const std::string edition = Experiments(study_, toy_, space_, {}).template_hash();
+    begin("a=0,b=1", "boot-of-node-7", "node-7");
+    edit_template();
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    const auto all = rows();
+    ASSERT_EQ(all.size(), 41U) << "the edited kernel has not been tried";
+    EXPECT_EQ(all[0].params, "a=0,b=1");
+    EXPECT_EQ(all[0].outcome, Outcome::crash);
+    EXPECT_EQ(all[0].template_hash, edition);
+    EXPECT_EQ(all[0].device_uuid, "device of node-7");
+    EXPECT_THAT(all[0].description, HasSubstr("the run on node-7 died"));
+    EXPECT_NE(all[1].template_hash, edition);
+}
+
+/// A device that holds one candidate until it is interrupted, as a stop does.
+class StopTest : public LoopTest {
+  protected:
+    class HoldingDevice : public FakeDevice {
+      public:
+        HoldingDevice(const Behaviour& behaviour, std::atomic<bool>* stop) : FakeDevice(behaviour), stop_(stop) {}
+        Result<bool> load(Slot slot, const Variant& variant) override {
+            const Knobs knobs = testing::read_knobs(variant.artifact.path);
+            if (stop_ == nullptr || knobs.at("a") != 0 || knobs.at("b") != 1) return FakeDevice::load(slot, variant);
+            *stop_ = true;
+            interrupted_.wait(false);
+            return Failure{Outcome::crash, "interrupted"};
+        }
+        void interrupt() override {
+            interrupted_ = true;
+            interrupted_.notify_all();
+        }
+
+      private:
+        std::atomic<bool>* stop_;
+        std::atomic<bool> interrupted_{false};
+    };
+    std::unique_ptr<Device> make_device(std::size_t) override {
+        return std::make_unique<HoldingDevice>(behaviour_, holds_ ? &stop_ : nullptr);
+    }
+    bool holds_ = true;
+};
+
+TEST_F(StopTest, IsNoCandidatesFaultHoweverOftenItHappens) {
+    for (int stops = 0; stops < 10; ++stops) {
+        stop_ = false;
+        ASSERT_EQ(run({}), LoopEnd::stopped);
+    }
+    holds_ = false;
+    stop_ = false;
+    boot_id_ = "after the machine was started anew";
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows())
+        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
+}
+
+TEST_F(LoopTest, AResultThatCannotBeRecordedIsMeasuredAgainByTheNextRun) {
+    ASSERT_EQ(run({.max_iters = 2, .hours = {}}), LoopEnd::limit_reached);
+    SQLite::Database db((folder_.path() / "attune.db").string(), SQLite::OPEN_READWRITE);
+    db.exec(
+        "CREATE TRIGGER refuse BEFORE INSERT ON case_result WHEN NEW.position = 2 "
+        "BEGIN SELECT RAISE(ABORT, 'no more'); END");
+    try {
+        (void)run({});
+        FAIL() << "nothing was thrown";
+    } catch (const EnvironmentError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("no more"));
+    }
+    EXPECT_EQ(rows().size(), 2U);
+    db.exec("DROP TRIGGER refuse");
+    boot_id_ = "after the machine was started anew";
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(40);
+    for (const IterationRow& row : rows())
+        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
 }
 
 TEST_F(LoopTest, SeveralDevicesShareTheWork) {
@@ -292,6 +404,23 @@ TEST_F(LoopTest, TheIncumbentIsTheRecordedEditionOfTheTemplate) {
     const auto all = rows();
     ASSERT_EQ(all.size(), 5U);
     EXPECT_NE(all[0].template_hash, all[4].template_hash);
+}
+
+TEST_F(LoopTest, AStudyGoesOnWhereItsSpaceHasLostTheIncumbent) {
+    EXPECT_EQ(run({.max_iters = 20, .hours = {}}), LoopEnd::limit_reached);
+    {
+        Store store(folder_.path() / "attune.db");
+        store.open_study(study_, toy_);
+        ASSERT_EQ(store.incumbent()->params, "a=3,b=0");
+    }
+    toy_ = toy_.restricted({.values = {{"a", {"8", "7"}}, {"b", {"1", "0"}}}, .constraints = {}, .where = "test"});
+    space_ = toy_.space(target_facts_);
+    EXPECT_EQ(run({}), LoopEnd::exhausted);
+    expect_each_once(24);
+    for (const IterationRow& row : rows()) {
+        if (row.iter <= 20) continue;
+        EXPECT_EQ(row.outcome, Outcome::pruned) << row.params;
+    }
 }
 
 TEST_F(LoopTest, AnEditedTemplateBeginsWithTheBaselineOnce) {

@@ -305,6 +305,33 @@ TEST(StrategiesTest, ModelGoesByBoundsWhereEverythingIsPruned) {
     EXPECT_LT(sum / 4, 0.2) << "the best of all 1,152 has 0.1";
 }
 
+// As they are asked while the baseline is compiled and measured, and by several devices after it.
+TEST(StrategiesTest, ModelStartsFromOneRandomCandidateBesideTheBaselineHoweverManyAreOut) {
+    const Space space({integers("a", 8), integers("b", 8), words("c", {"x", "y", "z"})}, always);
+    for (const char* name : {"model", "auto"}) {
+        const auto strategy = make_strategy(name, space, 3);
+        int starts = 0;
+        const auto ask = [&] {
+            const Proposal proposal = *strategy->ask();
+            starts += proposal.description.starts_with("random: the model needs a start") ? 1 : 0;
+            return proposal.candidate;
+        };
+        EXPECT_FALSE(strategy->needs_result()) << name;
+        const Candidate start = ask();
+        EXPECT_TRUE(strategy->needs_result()) << name;
+        const auto told = [](const Candidate& candidate) {
+            return Trial{candidate, Status::discard, Outcome::ok, std::exp(rugged_level(candidate)), {}, 1.0, {}};
+        };
+        strategy->tell(told({{7, 7, 0}}));
+        for (int i = 0; i < 6; ++i)
+            (void)ask();
+        strategy->tell(told(start));
+        for (int i = 0; i < 6; ++i)
+            (void)ask();
+        EXPECT_EQ(starts, 1) << name;
+    }
+}
+
 TEST(StrategiesTest, UnknownNamesAreExplained) {
     const Space space({integers("a", 2)}, always);
     try {

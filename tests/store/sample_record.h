@@ -1,9 +1,11 @@
 // Studies and iterations as the loop would record them, for tests and benchmarks of the record.
 #pragma once
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -118,6 +120,16 @@ inline IterationRecord sample_crash(int n, const std::string& log = "kernel.cpp(
     record.environment = sample_environment();
     record.template_hash = std::string(64, 'e');
     return record;
+}
+
+/// Makes a database what version 1 of the schema would have made of it, but for its intents, which are gone.
+inline void make_version_one(const std::filesystem::path& database) {
+    SQLite::Database(database.string(), SQLite::OPEN_READWRITE)
+        .exec(
+            "DROP TABLE intent; CREATE TABLE intent (shard_id INTEGER NOT NULL REFERENCES shard, params TEXT NOT NULL, "
+            "boot_id TEXT NOT NULL, is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)), attempts INTEGER NOT NULL, "
+            "opened_us INTEGER NOT NULL, PRIMARY KEY (shard_id, params)) STRICT, WITHOUT ROWID; "
+            "PRAGMA user_version = 1");
 }
 
 }  // namespace attune

@@ -176,25 +176,52 @@ TEST_F(StoreEnvironmentTest, AnotherProgramsDatabaseIsLeftAlone) {
 
 TEST_F(StoreEnvironmentTest, AnOlderDatabaseMigratesWithItsRows) {
     fill(db_path(), 3);
-    const std::array steps{migrations().front(),
-                           Migration{2, "ALTER TABLE study ADD COLUMN note TEXT NOT NULL DEFAULT 'none'"},
-                           Migration{3, "UPDATE study SET note = 'migrated'"}};
+    const int now = schema_version();
+    std::vector<Migration> steps(migrations().begin(), migrations().end());
+    steps.push_back({now + 1, "ALTER TABLE study ADD COLUMN note TEXT NOT NULL DEFAULT 'none'"});
+    steps.push_back({now + 2, "UPDATE study SET note = 'migrated'"});
     SQLite::Database db = open_for_writing(db_path());
     migrate(db, db_path(), steps);
-    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), 3);
+    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), now + 2);
     EXPECT_EQ(db.execAndGet("SELECT note FROM study").getString(), "migrated");
     EXPECT_EQ(db.execAndGet("SELECT count(*) FROM iterations").getInt(), 3);
     migrate(db, db_path(), steps);  // nothing left to do
-    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), 3);
+    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), now + 2);
 }
 
 TEST_F(StoreEnvironmentTest, AMigrationThatFailsLeavesTheOldVersionWhole) {
     fill(db_path(), 3);
-    const std::array steps{migrations().front(), Migration{2, "DELETE FROM case_result; SELECT no_such_function()"}};
+    std::vector<Migration> steps(migrations().begin(), migrations().end());
+    steps.push_back({schema_version() + 1, "DELETE FROM case_result; SELECT no_such_function()"});
     SQLite::Database db = open_for_writing(db_path());
     EXPECT_THROW(migrate(db, db_path(), steps), SQLite::Exception);
-    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), 1);
+    EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), schema_version());
     EXPECT_EQ(db.execAndGet("SELECT count(*) FROM case_result").getInt(), 9);
+}
+
+TEST_F(StoreEnvironmentTest, VersionOneIsReadAsItIsAndBroughtUpToDateByItsWriter) {
+    fill(db_path(), 3);
+    make_version_one(db_path());
+    SQLite::Database(db_path().string(), SQLite::OPEN_READWRITE)
+        .exec("INSERT INTO intent VALUES (1, 'tile_n=32', 'boot', 1, 3, 1000), (1, 'tile_n=64', 'boot', 0, 1, 1001)");
+    EXPECT_EQ(Reader(db_path()).iterations("flagship").size(), 3U);
+    const auto version = [&] {
+        return SQLite::Database(db_path().string()).execAndGet("PRAGMA user_version").getInt();
+    };
+    EXPECT_EQ(version(), 1) << "a reader changes nothing";
+
+    Store store(db_path());
+    store.open_study(sample_study(), sample_template());
+    EXPECT_EQ(version(), schema_version());
+    EXPECT_EQ(store.iterations().size(), 3U);
+    // Its row will say what the shard recorded last, which is as much as version 1 knows.
+    const auto intents = store.open_intents();
+    ASSERT_EQ(intents.size(), 1U);
+    EXPECT_EQ(intents[0].intent.params, "tile_n=32");
+    EXPECT_EQ(intents[0].intent.template_hash, sample_record(2).template_hash);
+    EXPECT_EQ(intents[0].intent.environment.host, sample_environment().host);
+    EXPECT_EQ(intents[0].intent.boot_id, "boot");
+    EXPECT_EQ(intents[0].attempts, 3);
 }
 
 TEST_F(StoreEnvironmentTest, AnOlderDatabaseCannotBeReadUntilItIsMigrated) {

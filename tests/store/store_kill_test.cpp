@@ -24,7 +24,7 @@ namespace {
     store.open_study(sample_study(), sample_template());
     for (int n = static_cast<int>(store.iterations().size());; ++n) {
         const IterationRecord record = sample_record(n);
-        store.begin(record.params, "boot");
+        store.begin({record.params, record.template_hash, record.environment, "boot"});
         const std::int64_t iter = store.finish(record, sample_sources(n));
         if (::write(report, &iter, sizeof iter) != sizeof iter) ::_exit(1);
     }
@@ -86,7 +86,7 @@ TEST(StoreKillTest, EveryFinishedIterationSurvivesOnceAndInOrder) {
         const auto intents = store.open_intents();
         ASSERT_LE(intents.size(), 1U);
         if (!intents.empty()) {
-            EXPECT_EQ(intents[0].params, sample_params(static_cast<int>(count)));
+            EXPECT_EQ(intents[0].intent.params, sample_params(static_cast<int>(count)));
         }
     }
 }

@@ -158,35 +158,56 @@ TEST_F(StoreTest, LogsAreBoundedAndStoredOnce) {
 
 TEST_F(StoreTest, IntentsOutliveTheStoreAndCountAttempts) {
     auto store = open();
-    store->begin("a=1", "boot-1");
-    store->begin("a=2", "boot-1");
+    const Intent first{"a=1", "edition", sample_environment(), "boot-1"};
+    Intent second{"a=2", "edition", sample_environment(), "boot-1"};
+    store->begin(first);
+    store->begin(second);
     store.reset();  // as if it had died
 
     store = open();
     auto intents = store->open_intents();
     ASSERT_EQ(intents.size(), 2U);
-    EXPECT_EQ(intents[0].params, "a=1");
-    EXPECT_EQ(intents[0].boot_id, "boot-1");
+    EXPECT_EQ(intents[0].intent.params, "a=1");
+    EXPECT_EQ(intents[0].intent.template_hash, "edition");
+    EXPECT_EQ(intents[0].intent.environment.host, sample_environment().host);
+    EXPECT_EQ(intents[0].intent.environment.device_uuid, sample_environment().device_uuid);
+    EXPECT_EQ(intents[0].intent.boot_id, "boot-1");
     EXPECT_EQ(intents[0].attempts, 1);
-    store->abandon("a=2");
+    store->abandon(second);
     EXPECT_EQ(store->open_intents().size(), 1U);
-    store->begin("a=2", "boot-2");
+    second.boot_id = "boot-2";
+    store->begin(second);
     intents = store->open_intents();
     ASSERT_EQ(intents.size(), 2U);
     EXPECT_EQ(intents[1].attempts, 2) << "interrupted before";
-    EXPECT_EQ(intents[1].boot_id, "boot-2");
+    EXPECT_EQ(intents[1].intent.boot_id, "boot-2");
+    store->withdraw(second);
+    EXPECT_EQ(store->open_intents().size(), 1U);
+    store->begin(second);
+    EXPECT_EQ(store->open_intents().at(1).attempts, 2) << "what was withdrawn does not count";
 
     IterationRecord record = sample_record(0);
     record.params = "a=2";
+    record.template_hash = "edition";
     store->finish(record, {});
     ASSERT_EQ(store->open_intents().size(), 1U);
-    EXPECT_EQ(store->open_intents()[0].params, "a=1");
+    EXPECT_EQ(store->open_intents()[0].intent.params, "a=1");
+}
+
+TEST_F(StoreTest, AnIntentIsOfAnEdition) {
+    auto store = open();
+    store->begin({sample_params(0), "before the edit", sample_environment(), "boot"});
+    store->begin({sample_params(0), sample_record(0).template_hash, sample_environment(), "boot"});
+    EXPECT_EQ(store->open_intents().size(), 2U);
+    store->finish(sample_record(0), {});
+    ASSERT_EQ(store->open_intents().size(), 1U);
+    EXPECT_EQ(store->open_intents()[0].intent.template_hash, "before the edit");
 }
 
 TEST_F(StoreTest, IntentsBelongToTheirStudy) {
     auto first = open("first");
     auto second = open("second");
-    first->begin("a=1", "boot");
+    first->begin({"a=1", "edition", sample_environment(), "boot"});
     EXPECT_THAT(second->open_intents(), IsEmpty());
 }
 
@@ -314,7 +335,7 @@ TEST_F(StoreTest, RefusesNamesThatAreNoFolders) {
 
 TEST_F(StoreTest, AFailedFinishLeavesNothing) {
     auto store = open();
-    store->begin(sample_params(0), "boot");
+    store->begin({sample_params(0), sample_record(0).template_hash, sample_environment(), "boot"});
     IterationRecord record = sample_record(0);
     record.cases[2].case_id = "unheard of";
     EXPECT_THROW(store->finish(record, sample_sources(0)), std::logic_error);

@@ -1,5 +1,5 @@
--- Version 1 of the record (docs/database.md); schema_2.sql makes version 2 of it. Tables are singular and may change with the version; the views at the end
--- are plural, documented and stable. Times are milliseconds, instants are microseconds since 1970 (UTC).
+-- Version 1 of the record (docs/database.md); schema_2.sql makes version 2 of it. Tables are singular and may change with
+-- the version; the views at the end are plural, documented and stable. Times are milliseconds, instants are microseconds since 1970 (UTC).
 
 -- What is tuned: every iteration of a study is measured on the same cases, so its scores compare.
 CREATE TABLE study (
@@ -237,7 +237,7 @@ SELECT s.name AS study, h.uid AS shard, i.iter, i.status, i.outcome, i.geomean_m
   LEFT JOIN content l ON l.id = d.log_id
   LEFT JOIN content g ON g.id = d.diagnostics_id;
 
--- The kept iteration with the lowest score of every study on every device: scores of two devices do not compare.
+-- The last keep of every study on every device; version 2 has it made anew.
 CREATE VIEW best AS
 SELECT study, device, device_uuid, shard, iter, geomean_ms, window_ms, global_ms, retrieval_ms, robust, params,
        description, registers, shared_bytes, spill_bytes, finished_at, host, reproduce

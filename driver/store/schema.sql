@@ -236,7 +236,8 @@ SELECT s.name AS study, h.uid AS shard, i.iter, i.status, i.outcome, i.geomean_m
   LEFT JOIN content l ON l.id = d.log_id
   LEFT JOIN content g ON g.id = d.diagnostics_id;
 
--- The kept iteration with the lowest score of every study on every device: scores of two devices do not compare.
+-- The last kept iteration of every study on every device, of several shards the one with the lowest score. Each keep
+-- has beaten the one before it in alternation, which says more than two scores; those of two devices do not compare.
 CREATE VIEW best AS
 SELECT study, device, device_uuid, shard, iter, geomean_ms, window_ms, global_ms, retrieval_ms, robust, params,
        description, registers, shared_bytes, spill_bytes, finished_at, host, reproduce

@@ -9,6 +9,7 @@
 #include "backend/artifact_cache.h"
 #include "cli/backends.h"
 #include "cli/signals.h"
+#include "cli/usage.h"
 #include "cli/warm_start.h"
 #include "config/built_in.h"
 #include "config/study.h"
@@ -27,8 +28,8 @@ std::string read_boot_id() {
     return id;
 }
 
-std::filesystem::path default_study(const CliContext& context) {
-    const bool cuda = usual_device(context) == DeviceKind::cuda;
+std::filesystem::path default_study(const std::string& device, const CliContext& context) {
+    const bool cuda = device == "auto" ? usual_device(context) == DeviceKind::cuda : device != "cpu";
     return context.share_dir / "configs/studies" / (cuda ? "quick-sm90_ws.json" : "smoke-cpu.json");
 }
 
@@ -90,7 +91,7 @@ std::filesystem::path find_study(const std::string& text, const CliContext& cont
 LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const MakeStrategy& make_strategy,
                   LoopObserver& observer) {
     const std::filesystem::path study_file =
-        options.study_path.empty() ? default_study(context) : find_study(options.study_path, context);
+        options.study_path.empty() ? default_study(options.device, context) : find_study(options.study_path, context);
     Study study = load_study(study_file, context.share_dir);
     if (options.seed) study.seed = *options.seed;
     const KernelTemplate kernel_template =
@@ -128,7 +129,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();
-    setup.study_file = options.study_path.empty() ? study_file.stem().string() : options.study_path;
+    setup.study_file = shell_word(options.study_path.empty() ? study_file.stem().string() : options.study_path);
     setup.strategy_name = strategy_name;
     setup.remeasure = options.remeasure;
     setup.baseline_of_each_edition = options.baseline_of_each_edition;

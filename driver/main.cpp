@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/share.h"
+#include "cli/usage.h"
 #include "core/error.h"
 #include "version.h"
 
@@ -89,14 +90,15 @@ int run(int argc, char** argv) {
                  "attune");
     app.set_version_flag("--version", attune::version_text());
     app.require_subcommand(1);
-    app.failure_message([](const CLI::App*, const CLI::Error& error) {
-        return fmt::format("attune: {}; see `attune --help`\n", error.what());
-    });
+    app.failure_message(nullptr);  // usage_error says more
     attune::add_commands(app, context);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : kBadInput;
+        if (app.exit(error) == 0) return 0;  // --help, --version
+        if (argc > 1) return complain(kBadInput, attune::usage_error(app, error));
+        std::cerr << attune::kFirstSteps;
+        return kBadInput;
     }
     std::cout.flush();
     return std::cout.good() ? 0 : complain(kEnvironment, "cannot write to stdout; check the disk or pipe it goes to");

@@ -13,10 +13,13 @@ made for. Exits with 1 when anything is wrong.
 import argparse
 import sys
 
-import numpy
+from needs import needs
 
-from peers import cases as case_tools
-from peers import contestants, measure
+with needs("numpy", "torch"):
+    import numpy
+
+    from peers import cases as case_tools
+    from peers import contestants, measure
 
 # (batch, heads, t_max, seq_lens)
 SHAPES = [
@@ -73,7 +76,10 @@ def main():
     parser.add_argument("--launches", type=int, default=10000, help="of all shapes together (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    package = contestants.package(options.package)
+    try:
+        package = contestants.package(options.package)
+    except ValueError as error:
+        parser.error(str(error))
     generator = numpy.random.default_rng(options.seed)
     wrong = 0
     for batch, heads, t_max, seq_lens in SHAPES:

@@ -16,6 +16,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from needs import needs
+
 SUITES = {"cuda": "smoke,quick,full,broad", "cpu": "smoke"}
 
 
@@ -25,7 +27,8 @@ def load_package(folder):
         sys.exit(f"{folder} is no package: it has no block_sparse_attn.py; make one with `attune export --to DIR`")
     spec = importlib.util.spec_from_file_location("block_sparse_attn", path)
     package = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(package)
+    with needs("numpy", "torch"):
+        spec.loader.exec_module(package)
     return package
 
 
@@ -33,7 +36,8 @@ def load_harness(folder):
     if not (Path(folder) / "attention_kernel_challenge" / "evaluator.py").is_file():
         sys.exit(f"{folder} is no checkout of the harness: it has no attention_kernel_challenge/evaluator.py")
     sys.path.insert(0, str(Path(folder).resolve()))
-    from attention_kernel_challenge import evaluator, spec
+    with needs("numpy", "torch"):
+        from attention_kernel_challenge import evaluator, spec
 
     return evaluator, spec
 

@@ -23,6 +23,8 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from needs import needs
+
 # Not searches of a single objective, or in need of packages that Kernel Tuner does not bring.
 LEFT_OUT = {"brute_force", "nsga2", "nsga3", "skopt", "pyatf_strategies"}
 
@@ -89,7 +91,8 @@ def attune_efforts(binary, cache, strategies, seeds, limit):
     for strategy in strategies:
         command = [binary, "replay", cache, "--strategy", strategy, "--runs", str(seeds), "--max-evaluations",
                    str(limit), "--until-near", "--format", "json"]
-        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        # Its stderr is shown: it says why it fails, when it does.
+        answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         counts = [count or limit for count in answer["evaluations_to_near_best"]]
         yield f"attune {strategy}", list(zip(counts, answer["elapsed_s"]))
 
@@ -113,9 +116,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
 
-    from kernel_tuner.interface import strategy_map
-
-    cache = json.loads(Path(options.cache).read_text())["cache"].values()
+    with needs("kernel_tuner"):
+        from kernel_tuner.interface import strategy_map
+    try:
+        cache = json.loads(Path(options.cache).read_text())["cache"].values()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{options.cache} is no Kernel Tuner cache file: {error}")
     best_ms = min(entry["time"] for entry in cache if isinstance(entry["time"], (int, float)))
     limit = min(options.max_evaluations, len(cache))
     theirs = [name for name in options.kernel_tuner_strategies.split(",") if name]

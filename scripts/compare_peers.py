@@ -20,13 +20,13 @@ import sys
 import time
 from pathlib import Path
 
-try:
+from needs import EXIT_ENVIRONMENT, needs
+
+with needs("numpy"):
     from peers import cases as case_tools
-except ImportError as missing:
-    sys.exit(f"compare_peers: {missing}; install NumPy (python3 -m pip install numpy)")
 
 PEERS = "triton-tf32,triton-fp16,flex"
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_ENVIRONMENT = 1, 2, 3
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 
 
 class NoDevice(Exception):

@@ -11,8 +11,11 @@ tail, those are many enough to compare packages by. Needs NumPy, PyTorch and the
 import argparse
 import sys
 
-from peers import cases as case_tools
-from peers import contestants, measure
+from needs import needs
+
+with needs("numpy", "torch"):
+    from peers import cases as case_tools
+    from peers import contestants, measure
 
 SHARES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the tolerance
 
@@ -47,7 +50,10 @@ def main():
     parser.add_argument("--draws", type=int, default=100, help="of Q, K and V for each case (100)")
     parser.add_argument("--seed", type=int, default=1, help="of the first draw (1)")
     options = parser.parse_args()
-    package = contestants.package(options.package)
+    try:
+        package = contestants.package(options.package)
+    except ValueError as error:
+        parser.error(str(error))
     print("case\telements a draw\t" + "\t".join(f"past {share:g}" for share in SHARES) + "\tdraws with a miss\tworst")
     wanted = set(filter(None, options.cases.split(",")))
     for case in case_tools.load_suite(options.suite):

@@ -18,7 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy
+from needs import needs
+
+with needs("kernel_tuner", "cupy-cuda12x"):
+    import kernel_tuner
+    import numpy
 
 BATCH, HEADS, T_MAX, WINDOW_BLOCKS = 1, 16, 4096, 4  # as quick-window-1, its sequence at full length
 BLOCK, HEAD_DIM = 128, 128
@@ -94,8 +98,6 @@ def main():
     parser.add_argument("sources", type=Path, help="folder that `attune restore` made")
     parser.add_argument("--limit", type=int, default=24)
     options = parser.parse_args()
-
-    import kernel_tuner
 
     settings = []
     for setting in variants(options.db, options.study, options.limit):

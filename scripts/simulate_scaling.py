@@ -22,11 +22,14 @@ GPUS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 def recorded_costs(database, study):
     """(compile_s, device_s) of every iteration compiled and run, and those of the re-timed ones among them."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)
-    rows = connection.execute(
-        "SELECT compile_s, device_s, pairs IS NOT NULL FROM iterations WHERE ? IN (study, '') AND compile_s > 0 "
-        "AND device_s > 0", (study,)
-    ).fetchall()
+    try:
+        connection = sqlite3.connect(f"{pathlib.Path(database).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        rows = connection.execute(
+            "SELECT compile_s, device_s, pairs IS NOT NULL FROM iterations WHERE ? IN (study, '') AND compile_s > 0 "
+            "AND device_s > 0", (study,)
+        ).fetchall()
+    except sqlite3.Error as error:
+        raise SystemExit(f"simulate_scaling: {database} cannot be read as a record of attune: {error}") from None
     if not rows:
         raise SystemExit(f"simulate_scaling: {database} holds no measured iteration{f' of {study}' if study else ''}")
     costs = [(compile_s, device_s) for compile_s, device_s, _ in rows]

@@ -46,9 +46,8 @@ DeviceChoice choose_cuda(const std::string& text) {
     const int count = cuda_device_count();
     if (count == 0) {
         throw EnvironmentError(
-            fmt::format("--device {}: no usable CUDA GPU here; `attune doctor` says what is missing, "
-                        "and --device cpu needs none",
-                        text));
+            "the study's template needs a CUDA GPU, and there is no usable one here; `attune doctor` says what is "
+            "missing, and the study smoke-cpu needs none");
     }
     DeviceChoice choice{DeviceKind::cuda, {0}};
     if (text == "cuda:all") {
@@ -118,7 +117,7 @@ DeviceChoice choose_devices(const std::string& text, DeviceKind wanted) {
                                      text, kind_name(wanted)));
     }
     if (wanted == DeviceKind::cpu) return {DeviceKind::cpu, {0}};
-    return choose_cuda(text == "auto" ? "cuda" : text);
+    return choose_cuda(text);
 }
 
 std::unique_ptr<Compiler> start_compiler(DeviceKind kind, const CliContext& context, const MeasureSettings& settings) {

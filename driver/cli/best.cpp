@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/row_printer.h"
+#include "cli/usage.h"
 #include "store/reader.h"
 #include "store/tsv.h"
 
@@ -50,8 +51,7 @@ std::string yes_no(const std::optional<bool>& value) {
 }
 
 std::string restore_command(const Winner& winner, const BestOptions& options, const CliContext& context) {
-    const std::string db = options.db == context.default_db ? "" : fmt::format(" --db {}", options.db.string());
-    return fmt::format("attune restore {} --to DIR{}", winner.name, db);
+    return fmt::format("attune restore {} --to DIR{}", winner.name, db_option(options.db, context));
 }
 
 void print_json(const std::vector<Winner>& winners, const BestOptions& options, const CliContext& context) {
@@ -125,9 +125,10 @@ void print_rows(const std::vector<Winner>& winners, const BestOptions& options, 
 /// Says what a reader could miss: that nothing qualified, or that several devices stand side by side.
 void remark(const std::vector<Winner>& winners, const BestOptions& options, const CliContext& context) {
     if (winners.empty()) {
-        context.err << fmt::format("attune: {} holds no {} iteration{}\n", options.db.string(),
-                                   options.robust ? "robust" : (options.per_family ? "correct" : "kept"),
-                                   options.study.empty() ? "" : fmt::format(" of study '{}'", options.study));
+        context.err << fmt::format(
+            "attune: {} holds no {} iteration{}; `attune query{}` shows what there is\n", options.db.string(),
+            options.robust ? "robust" : (options.per_family ? "correct" : "kept"),
+            options.study.empty() ? "" : fmt::format(" of study '{}'", options.study), db_option(options.db, context));
         throw CommandExit{1};
     }
     for (std::size_t i = 1; i < winners.size(); ++i) {

@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
+#include <optional>
 #include <thread>
 
 #include "cli/backends.h"
 #include "cli/sweep.h"
+#include "cli/usage.h"
 #include "config/study.h"
 #include "config/template.h"
 #include "core/error.h"
@@ -18,10 +19,11 @@ namespace attune {
 namespace {
 
 constexpr int kSomeFailed = 1;
+constexpr const char* kUsualArch = "sm_90a";
 
 struct CompileOptions {
     std::string study;
-    std::string arch = "sm_90a";
+    std::optional<std::string> arch;
     std::int64_t sample = 0;
     int jobs = 0;
 };
@@ -63,10 +65,14 @@ void run(const CompileOptions& options, const CliContext& context) {
     const Study study = load_study(find_study(options.study, context), context.share_dir);
     const KernelTemplate kernel_template = load_template(study.template_folder).restricted(study.space);
     const bool on_cpu = kernel_template.device() == DeviceKind::cpu;
-    const TargetFacts target = on_cpu ? kernel_template.usual_target() : target_facts(options.arch);
+    if (on_cpu && options.arch) {
+        throw InputError(fmt::format("--arch {}: the study's template runs on the CPU it is compiled on; leave it out",
+                                     *options.arch));
+    }
+    const std::string arch = options.arch.value_or(kUsualArch);
+    const TargetFacts target = on_cpu ? kernel_template.usual_target() : target_facts(arch);
     if (const std::string reason = kernel_template.unsupported_reason(target); !reason.empty())
-        throw InputError(
-            fmt::format("--arch {}: {}; name another architecture, or another study", options.arch, reason));
+        throw InputError(fmt::format("--arch {}: {}; name another architecture, or another study", arch, reason));
     const Space space = kernel_template.space(target);
     const Experiments experiments(study, kernel_template, space, options.study);
     const std::vector<Candidate> candidates = choose(space, options.sample, study.seed);
@@ -87,8 +93,8 @@ void run(const CompileOptions& options, const CliContext& context) {
         if (!compiled.result.ok()) ++failed;
         print_row(context.out, space.describe(candidates[compiled.ticket]), compiled.result);
     }
-    context.err << fmt::format("{} variants for {}: {} compiled, {} failed\n", candidates.size(), target.arch_name,
-                               candidates.size() - failed, failed);
+    context.err << fmt::format("for {}: {} compiled, {} failed\n", target.arch_name, candidates.size() - failed,
+                               failed);
     if (failed > 0) throw CommandExit{kSomeFailed};
 }
 
@@ -99,11 +105,10 @@ void add_compile(CLI::App& app, const CliContext& context) {
     CLI::App* command =
         app.add_subcommand("compile", "compile variants with no GPU present; registers, shared memory, spills");
     command->add_option("study", options->study, "study file, or the name of one in configs/studies")->required();
-    command->add_option("--arch", options->arch, "sm_80, sm_90a, …")->capture_default_str();
+    command->add_option("--arch", options->arch, fmt::format("sm_80, sm_90a, … (default: {})", kUsualArch));
     command->add_option("--sample", options->sample, "the defaults and N-1 random legal variants instead of all")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--jobs", options->jobs, "compilers at a time (default: one a core)")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least<std::int64_t>(1));
+    command->add_option("--jobs", options->jobs, "compilers at a time (default: one a core)")->check(at_least(1));
     command->callback([options, &context] { run(*options, context); });
 }
 

@@ -19,8 +19,8 @@ struct MergeOptions {
 void run(const MergeOptions& options, const CliContext& context) {
     const std::vector<MergeSummary> summaries = merge_databases(options.inputs, options.into);
     for (std::size_t i = 0; i < summaries.size(); ++i) {
-        context.out << fmt::format("{}: {} iterations added, {} already there\n", options.inputs[i].string(),
-                                   summaries[i].added, summaries[i].present);
+        context.out << fmt::format("{}: {} iteration{} added, {} already there\n", options.inputs[i].string(),
+                                   summaries[i].added, summaries[i].added == 1 ? "" : "s", summaries[i].present);
     }
     for (const std::string& remark : merge_remarks(options.into))
         context.err << "attune: " << remark << '\n';

@@ -7,10 +7,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "cli/cli.h"
 #include "cli/row_printer.h"
+#include "cli/usage.h"
 #include "core/error.h"
 #include "core/outcome.h"
 #include "core/suggest.h"
@@ -28,7 +30,7 @@ struct QueryOptions {
     std::string columns;
     std::int64_t limit = 100;
     std::string format;
-    std::string sql;
+    std::optional<std::string> sql;
     double time_limit_s = kDefaultQueryLimit_s;
 };
 
@@ -75,7 +77,8 @@ std::vector<std::string> chosen_columns(const QueryOptions& options, const std::
         }
         return columns;
     }
-    for (const std::string& name : CLI::detail::split(options.columns, ',')) {
+    for (const std::string& text : CLI::detail::split(options.columns, ',')) {
+        const std::string name = CLI::detail::trim_copy(text);
         require_column(name, known, "--columns");
         columns.push_back(name);
     }
@@ -87,6 +90,10 @@ std::string order_by(const QueryOptions& options, const std::vector<std::string>
     constexpr std::string_view kDescending = ":desc";
     const bool descending = options.sort.ends_with(kDescending);
     const std::string column = options.sort.substr(0, options.sort.size() - (descending ? kDescending.size() : 0));
+    if (column.find(':') != std::string::npos) {
+        throw InputError(
+            fmt::format("--sort {}: write COLUMN for the lowest first or COLUMN:desc for the highest", options.sort));
+    }
     require_column(column, known, "--sort");
     return fmt::format("{} {} NULLS LAST", column, descending ? "DESC" : "ASC");
 }
@@ -138,16 +145,15 @@ std::vector<Query> build_queries(const QueryOptions& options) {
 
 void run(const QueryOptions& options, const CliContext& context) {
     const RowFormat format = parse_row_format(options.format, context);
-    if (options.limit < 0) throw InputError("--limit must be 0, for everything, or more");
-    const bool own_sql = !options.sql.empty();
-    const std::vector<Query> queries = own_sql ? std::vector{Query{options.sql, {}}} : build_queries(options);
+    const std::vector<Query> queries = options.sql ? std::vector{Query{*options.sql, {}}} : build_queries(options);
     const auto printer = make_row_printer(format, context.out, context.width_columns);
-    Joined joined(*printer, own_sql ? 0 : options.limit);
+    Joined joined(*printer, options.sql ? 0 : options.limit);
     for (const Query& query : queries) {
         run_query(options.db, query.sql, query.texts, joined, options.time_limit_s);
         if (joined.full()) break;
     }
     printer->finish();
+    if (printer->count() == 0 && context.out_is_terminal) context.err << "attune: no rows\n";
     if (joined.full()) {
         context.err << fmt::format("attune: the first {} rows; --limit 0 gives all of them\n", options.limit);
     }
@@ -169,10 +175,14 @@ void add_query(CLI::App& app, const CliContext& context) {
         ->excludes(sql);
     command->add_option("--sort", options->sort, "COLUMN, lowest first; COLUMN:desc for highest first")->excludes(sql);
     command->add_option("--columns", options->columns, "columns to show, joined by commas, or all")->excludes(sql);
-    command->add_option("--limit", options->limit, "rows at most; 0 for all")->excludes(sql)->capture_default_str();
+    command->add_option("--limit", options->limit, "rows at most; 0 for all")
+        ->check(at_least<std::int64_t>(0))
+        ->excludes(sql)
+        ->capture_default_str();
     command->add_option("--format", options->format, "a table on a terminal, else tsv")
         ->type_name("{table,tsv,csv,json}");
     command->add_option("--time-limit", options->time_limit_s, "seconds the database may work on the query")
+        ->check(some_time())
         ->capture_default_str();
     command->callback([options, &context] { run(*options, context); });
 }

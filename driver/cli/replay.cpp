@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/row_printer.h"
 #include "cli/sweep.h"
+#include "cli/usage.h"
 #include "cli/warm_start.h"
 #include "config/json_reader.h"
 #include "config/kernel_tuner_cache.h"
@@ -220,7 +221,6 @@ std::string summary(const RecordedSpace& recorded, const std::string& strategy, 
 void run(const ReplayOptions& options, const CliContext& context) {
     const bool as_json = options.format == "json";
     const RowFormat format = parse_row_format(options.format, context);
-    if (options.runs < 1) throw InputError("--runs must be 1 or more");
     const std::string strategy =
         options.strategy.empty() ? std::string(strategy_names().front().name) : options.strategy;
     const Recording recording = load_recorded(options, context);
@@ -258,9 +258,14 @@ void add_replay(CLI::App& app, const CliContext& context) {
         ->add_option("--strategy", options->strategy,
                      "strategy to run; the default is " + std::string(strategy_names().front().name))
         ->type_name(strategy_type_name());
-    command->add_option("--runs", options->runs, "runs, with seeds one after the other")->capture_default_str();
-    command->add_option("--seed", options->seed, "seed of the first run")->capture_default_str();
+    command->add_option("--runs", options->runs, "runs, with seeds one after the other")
+        ->check(at_least(1))
+        ->capture_default_str();
+    command->add_option("--seed", options->seed, "seed of the first run")
+        ->check(at_least<std::uint64_t>(0))
+        ->capture_default_str();
     command->add_option("--max-evaluations", options->max_evaluations, "end of a run; 0: the whole space")
+        ->check(at_least<std::size_t>(0))
         ->capture_default_str();
     command->add_flag("--by-seconds", options->by_seconds, "rows at simulated seconds instead of evaluations");
     command->add_flag("--until-near", options->until_near, "end a run within 1 % of the best");

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <thread>
@@ -14,6 +16,7 @@
 #include "backend/cpu/command.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
+#include "cli/usage.h"
 #include "core/error.h"
 #include "report/report.h"
 #include "version.h"
@@ -37,21 +40,27 @@ struct ReportCommand {
 };
 
 void write_page(const ReportCommand& command, const std::string& page) {
+    if (fs::is_directory(command.file))
+        throw InputError(fmt::format("--to {0} is a folder; name a file, {0}/report.html say", command.file.string()));
     const fs::path temporary = command.file.string() + fmt::format(".{}", ::getpid());
+    std::error_code error;
+    if (command.file.has_parent_path()) fs::create_directories(command.file.parent_path(), error);
+    errno = 0;
     std::ofstream out(temporary, std::ios::binary);
     out << page;
-    std::error_code error;
     if (out.flush()) fs::rename(temporary, command.file, error);
     if (!out || error) {
+        const std::string reason = error ? error.message() : std::strerror(errno);
         fs::remove(temporary, error);
-        throw EnvironmentError(fmt::format("cannot write {}; choose another --to", command.file.string()));
+        throw EnvironmentError(fmt::format("cannot write {}: {}; choose another --to", command.file.string(), reason));
     }
 }
 
-void make_report(const ReportCommand& command) {
+void make_report(const ReportCommand& command, const CliContext& context) {
     ReportOptions options;
     options.study = command.study;
     options.attune_version = kVersion;
+    options.db_option = db_option(command.db, context);
     options.generated_at = fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(std::time(nullptr)));
     options.refresh_s = command.watch ? kRefresh_s : 0;
     write_page(command, report_html(Reader(command.db), options));
@@ -97,7 +106,7 @@ void watch(const ReportCommand& command, const CliContext& context) {
         const fs::file_time_type now = last_change(command.db);
         if (now == seen) continue;
         seen = now;
-        make_report(command);
+        make_report(command, context);
     }
     throw CommandExit{kStoppedBySignal};
 }
@@ -109,7 +118,7 @@ void run(ReportCommand command, const CliContext& context) {
         unnamed = TemporaryDirectory::make(fs::temp_directory_path());
         command.file = unnamed->path() / "page.html";
     }
-    make_report(command);
+    make_report(command, context);
     if (!unnamed) context.out << command.file.string() << '\n';
     if (!command.png.empty()) {
         make_png(command);
@@ -125,7 +134,8 @@ void add_report(CLI::App& app, const CliContext& context) {
     auto options = std::make_shared<ReportCommand>();
     options->db = context.default_db;
     CLI::App* command = app.add_subcommand("report", "the morning page: one HTML file that opens offline");
-    command->add_option("--to", options->file, "file to write; may be left out with --png");
+    command->add_option("--to", options->file,
+                        "file to write, its folder made when missing; may be left out with --png");
     command->add_option("--study", options->study, "which study, when the database holds several");
     command->add_flag("--watch", options->watch, "rewrite it as the study grows; the page reloads itself");
     command->add_option("--png", options->png, "also draw the chart into this file, with Chromium");

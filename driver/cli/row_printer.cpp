@@ -95,7 +95,13 @@ class CsvPrinter : public RowPrinter {
 class JsonPrinter : public RowPrinter {
   public:
     explicit JsonPrinter(std::ostream& out) : out_(out) {}
-    void columns(const std::vector<std::string>& names) override { names_ = names; }
+    void columns(const std::vector<std::string>& names) override {
+        names_ = names;
+        std::vector<std::string> sorted = names;
+        std::ranges::sort(sorted);
+        if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+            throw InputError(fmt::format("two columns are called {}; give one another name with AS", *twice));
+    }
     bool row(std::span<const Cell> cells) override {
         nlohmann::ordered_json object = nlohmann::ordered_json::object();
         for (std::size_t i = 0; i < cells.size(); ++i)

@@ -28,7 +28,8 @@ class RowPrinter : public RowSink {
 ///   `column  value` line each. Times (`*_ms`) have six decimals, other numbers six digits.
 /// - tsv, csv: a header, numbers in the fewest digits that read back the same; missing is `-` in TSV and empty in CSV.
 ///   Control characters become spaces in TSV; CSV quotes as RFC 4180 says.
-/// - json: an array of objects, every value as stored; a blob is an array of its float32 samples.
+/// - json: an array of objects, every value as stored; a blob is an array of its float32 samples. InputError when
+///   two columns have one name.
 [[nodiscard]] std::unique_ptr<RowPrinter> make_row_printer(RowFormat format, std::ostream& out, int width_columns);
 
 /// Columns a text takes on a terminal: its UTF-8 code points.

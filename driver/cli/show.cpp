@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/usage.h"
 #include "store/reader.h"
 #include "store/tsv.h"
 
@@ -162,7 +163,7 @@ class TextPage {
     const CliContext& context_;
 };
 
-void print_verdict(const IterationDetail& detail, TextPage& page) {
+void print_verdict(const IterationDetail& detail, const std::string& db, TextPage& page) {
     const IterationRecord& record = detail.record;
     page.field("params", record.params.empty() ? "-" : record.params);
     page.field("description", record.description);
@@ -180,7 +181,7 @@ void print_verdict(const IterationDetail& detail, TextPage& page) {
     page.field("finished", time_text(detail.finished_us));
     page.field("cost", fmt::format("compile {:.2f} s, device {:.2f} s", record.compile_s, record.device_s));
     page.field("strategy", record.strategy);
-    page.field("repeat", record.reproduce);
+    page.field("repeat", record.reproduce.empty() ? "" : record.reproduce + db);
 }
 
 void print_cases(const IterationRecord& record, TextPage& page) {
@@ -241,11 +242,13 @@ void print_environment(const EnvironmentFacts& facts, TextPage& page) {
     page.field("throttling", facts.throttle_reasons);
 }
 
-void print_text(const IterationDetail& detail, const std::string& name, const CliContext& context) {
+/// `db`: the option by which commands find the database, or empty.
+void print_text(const IterationDetail& detail, const std::string& name, const std::string& db,
+                const CliContext& context) {
     TextPage page(context);
     context.out << fmt::format("{} iteration {}: {} ({})\n", detail.key.study, detail.key.iter,
                                to_string(detail.record.status), to_string(detail.record.outcome));
-    print_verdict(detail, page);
+    print_verdict(detail, db, page);
     print_cases(detail.record, page);
     print_stresses(detail.record, page);
     print_build(detail.record, page);
@@ -255,7 +258,7 @@ void print_text(const IterationDetail& detail, const std::string& name, const Cl
         page.block("compiler log", detail.record.artifact->log);
     }
     if (detail.sources.empty()) return;
-    page.heading(fmt::format("source (attune restore {} --to DIR)", name));
+    page.heading(fmt::format("source (attune restore {} --to DIR{})", name, db));
     for (const SourceFile& file : detail.sources)
         page.line(fmt::format("{} ({} bytes)", file.name, file.text.size()));
 }
@@ -267,7 +270,7 @@ void run(const ShowOptions& options, const CliContext& context) {
     if (options.as_json) {
         context.out << json_of(detail).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
     } else {
-        print_text(detail, reader.short_name(key), context);
+        print_text(detail, reader.short_name(key), db_option(options.db, context), context);
     }
 }
 

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <fstream>
 #include <string_view>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "backend/artifact_cache.h"
 #include "cli/backends.h"
 #include "cli/signals.h"
+#include "cli/usage.h"
 #include "cli/warm_start.h"
 #include "config/built_in.h"
 #include "config/study.h"
@@ -30,8 +30,8 @@ std::string read_boot_id() {
     return id;
 }
 
-std::filesystem::path default_study(const CliContext& context) {
-    const bool cuda = usual_device(context) == DeviceKind::cuda;
+std::filesystem::path default_study(const std::string& device, const CliContext& context) {
+    const bool cuda = device == "auto" ? usual_device(context) == DeviceKind::cuda : device != "cpu";
     return context.share_dir / "configs/studies" / (cuda ? "quick-sm90_ws.json" : "smoke-cpu.json");
 }
 
@@ -76,25 +76,11 @@ EarlierStudies read_earlier(const SweepOptions& options, const Study& study, con
     return earlier;
 }
 
-/// `text` as one word of a shell.
-std::string shell_word(const std::string& text) {
-    const auto is_plain = [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-               std::string_view("_-./=,:@%+").find(c) != std::string_view::npos;
-    };
-    if (!text.empty() && std::all_of(text.begin(), text.end(), is_plain)) return text;
-    std::string word = "'";
-    for (const char c : text)
-        word += c == '\'' ? "'\\''" : std::string(1, c);
-    return word + "'";
-}
-
-/// What this run was told that another must be told to measure the same.
-std::string try_arguments(const SweepOptions& options, const CliContext& context,
-                          const std::filesystem::path& study_file) {
+/// What this run was told that another must be told to measure the same, but for the database, which may lie elsewhere
+/// by then.
+std::string try_arguments(const SweepOptions& options, const std::filesystem::path& study_file) {
     std::string words = shell_word(options.study_path.empty() ? study_file.stem().string() : options.study_path);
     if (options.edited_template) words += " --template " + shell_word(options.edited_template->string());
-    if (options.database != context.default_db) words += " --db " + shell_word(options.database.string());
     return words;
 }
 
@@ -115,7 +101,7 @@ std::filesystem::path find_study(const std::string& text, const CliContext& cont
 LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const MakeStrategy& make_strategy,
                   LoopObserver& observer) {
     const std::filesystem::path study_file =
-        options.study_path.empty() ? default_study(context) : find_study(options.study_path, context);
+        options.study_path.empty() ? default_study(options.device, context) : find_study(options.study_path, context);
     Study study = load_study(study_file, context.share_dir);
     if (options.seed) study.seed = *options.seed;
     const KernelTemplate kernel_template =
@@ -153,7 +139,7 @@ LoopEnd run_sweep(const SweepOptions& options, const CliContext& context, const 
     setup.make_compiler = [&] { return start_compiler(choice.kind, context, study.measure); };
     setup.load_edition = [](std::vector<SourceFile> files) { return make_template(std::move(files), "the record"); };
     setup.boot_id = read_boot_id();
-    setup.try_arguments = try_arguments(options, context, study_file);
+    setup.try_arguments = try_arguments(options, study_file);
     setup.strategy_name = strategy_name;
     setup.remeasure = options.remeasure;
     setup.baseline_of_each_edition = options.baseline_of_each_edition;

@@ -7,6 +7,7 @@
 
 #include "cli/progress.h"
 #include "cli/sweep.h"
+#include "cli/usage.h"
 #include "core/error.h"
 
 namespace attune {
@@ -66,6 +67,8 @@ void run(TuneOptions options, const CliContext& context) {
     }
     context.err << words(end) << '\n';
     if (end == LoopEnd::stopped) throw CommandExit{kStoppedBySignal};
+    const std::string db = db_option(options.sweep.database, context);
+    context.err << fmt::format("`attune best{0}` names the winner, `attune report{0} --to FILE.html` says why\n", db);
 }
 
 }  // namespace
@@ -81,14 +84,14 @@ void add_tune(CLI::App& app, const CliContext& context) {
         ->type_name("{auto,cpu,cuda,cuda:all,…}")
         ->capture_default_str();
     command->add_option("--max-iters", options->max_iters, "stop after this many more iterations")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--hours", options->hours, "stop after this many hours")->check(CLI::PositiveNumber);
+        ->check(at_least<std::int64_t>(1));
+    command->add_option("--hours", options->hours, "stop after this many hours")->check(some_time());
     command->add_flag("--forever", options->forever, "no limit (also the default): until the space is exhausted")
         ->excludes("--max-iters")
         ->excludes("--hours");
     command->add_option("--strategy", options->sweep.strategy, "instead of the study's; see docs/search.md")
         ->type_name(strategy_type_name());
-    command->add_option("--seed", options->sweep.seed, "instead of the study's");
+    command->add_option("--seed", options->sweep.seed, "instead of the study's")->check(at_least<std::uint64_t>(0));
     command->add_option("--shard", options->shard, "i/n: only the i-th of n parts of the space, 1 <= i <= n");
     command->add_flag("--remeasure", options->sweep.remeasure, "measure again what earlier runs have recorded");
     command

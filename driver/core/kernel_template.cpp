@@ -73,8 +73,9 @@ std::string KernelTemplate::unsupported_reason(const TargetFacts& target) const 
                            spec_.device == DeviceKind::cuda ? "cuda" : "cpu");
     }
     if (spec_.device == DeviceKind::cpu || (target.arch >= spec_.min_arch && target.arch <= spec_.max_arch)) return {};
-    const std::string upto =
-        spec_.max_arch == std::numeric_limits<int>::max() ? " or newer" : fmt::format(" to sm_{}", spec_.max_arch);
+    const std::string upto = spec_.max_arch == std::numeric_limits<int>::max() ? " or newer"
+                             : spec_.max_arch == spec_.min_arch                ? ""
+                                                                : fmt::format(" to sm_{}", spec_.max_arch);
     return fmt::format("template {} needs sm_{}{}; this device is {}", spec_.name, spec_.min_arch, upto,
                        target.arch_name);
 }

@@ -88,7 +88,7 @@ std::string tiles(const ReportData& data) {
     return body + "</div>\n";
 }
 
-std::string best_section(const ReportData& data) {
+std::string best_section(const ReportData& data, const std::string& db_option) {
     if (!data.best) return section("best", "Best kernel", note("No kernel has been kept yet."));
     const IterationRecord& record = data.best->record;
     const auto first = split_params(data.first_kept ? data.rows[*data.first_kept].params : std::string());
@@ -102,16 +102,19 @@ std::string best_section(const ReportData& data) {
     }
     std::string body =
         fmt::format("<p>{}</p>\n<ul class=\"knobs\">\n{}</ul>\n", html_escape(record.description), knobs);
-    const char* robust =
+    const std::string where = html_escape(fmt::format("--study {}{}", data.study.name, db_option));
+    const std::string robust =
         !record.robust ? "They were not tried on the stress draws."
         : *record.robust
             ? "They pass the stress draws."
-            : "They do not pass every stress draw; <code>attune best --robust</code> names the best that do.";
+            : fmt::format(
+                  "They do not pass every stress draw; <code>attune best --robust {}</code> names the best "
+                  "that do.",
+                  where);
     body += fmt::format(
         "<p class=\"note\">Marked: changed since the first kept kernel. {} Take it along: <code "
-        "class=\"command\">attune "
-        "export --study {} --to DIR</code></p>\n",
-        robust, html_escape(data.study.name));
+        "class=\"command\">attune export {} --to DIR</code></p>\n",
+        robust, where);
     return section("best", "Best kernel", body);
 }
 
@@ -194,7 +197,7 @@ std::string effects_section(const ReportData& data) {
                    body + "<details><summary>as a table</summary>" + table.str() + "</details>\n");
 }
 
-std::string failure_section(const ReportData& data) {
+std::string failure_section(const ReportData& data, const std::string& db_option) {
     if (data.failures.empty()) return section("failures", "Failures", note("None."));
     HtmlTable table({"count", "outcome", "first line", "latest", "reproduce"});
     for (std::size_t i = 0; i < std::min(data.failures.size(), kMaxFailureGroups); ++i) {
@@ -203,7 +206,8 @@ std::string failure_section(const ReportData& data) {
             .number(fmt::format("{}", group.count))
             .html(fmt::format("<span class=\"crash\">{}</span>", html_escape(group.outcome)));
         table.code(group.message).number(fmt::format("{}", group.latest_iter));
-        table.html(fmt::format("<code class=\"command\">{}</code>", html_escape(group.reproduce)));
+        const std::string command = group.reproduce.empty() ? "-" : group.reproduce + db_option;
+        table.html(fmt::format("<code class=\"command\">{}</code>", html_escape(command)));
     }
     std::string body = table.str();
     if (data.failures.size() > kMaxFailureGroups) {
@@ -305,8 +309,8 @@ std::string report_html(const Reader& reader, const ReportOptions& options) {
     std::string page = head(data, options) + "<body>\n<main>\n" + heading(data, options) + tiles(data);
     page += section("progress", "Progress",
                     std::string(kStairs) + canvas("stairs", "score of every iteration and the best kept"));
-    page += family_section(data) + best_section(data) + top_section(data) + effects_section(data);
-    page += failure_section(data) + noise_section(data) + environment_section(data);
+    page += family_section(data) + best_section(data, options.db_option) + top_section(data) + effects_section(data);
+    page += failure_section(data, options.db_option) + noise_section(data) + environment_section(data);
     page += section("iterations", "All iterations", std::string(kTable));
     page += "</main>\n<script type=\"application/json\" id=\"data\">" + script_escape(chart_data_json(data)) +
             "</script>\n<script>\n";

@@ -12,6 +12,7 @@ struct ReportOptions {
     std::string attune_version;
     std::string generated_at;  ///< as people read it
     int refresh_s = 0;         ///< the page reloads itself this often; 0: never
+    std::string db_option{};   ///< " --db FILE" where the commands on the page need it to find the database
 };
 
 /// The page. Whatever the record holds (parameters, descriptions, logs) ends up as text, never as markup or script.

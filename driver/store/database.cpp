@@ -29,18 +29,30 @@ int pragma(SQLite::Database& db, const char* name) {
     return db.execAndGet(fmt::format("PRAGMA {}", name)).getInt();
 }
 
+/// Whether nobody has written to it yet.
+bool is_blank(SQLite::Database& db) {
+    return pragma(db, "user_version") == 0 && pragma(db, "application_id") == 0 &&
+           db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
+}
+
+// SQLite would call it an error of the disk.
+void require_no_folder(const std::filesystem::path& path) {
+    std::error_code error;
+    if (std::filesystem::is_directory(path, error))
+        throw InputError(fmt::format("{} is a folder; name the database file in it", path.string()));
+}
+
 void require_ours(SQLite::Database& db, const std::filesystem::path& path, int newest) {
     const int version = pragma(db, "user_version");
     const int owner = pragma(db, "application_id");
-    const bool fresh = version == 0 && db.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
-    if (owner != kApplicationId && !(fresh && owner == 0)) {
+    if (owner != kApplicationId && !is_blank(db)) {
         throw EnvironmentError(
-            fmt::format("{} is an SQLite database of another program; name another file with --db", path.string()));
+            fmt::format("{} is an SQLite database of another program; name another file", path.string()));
     }
     if (version > newest) {
         throw EnvironmentError(fmt::format(
             "{} was written by a newer attune (database version {}, this program knows {}); update attune or "
-            "name another file with --db",
+            "name another file",
             path.string(), version, newest));
     }
 }
@@ -118,12 +130,12 @@ std::string reading_uri(const std::filesystem::path& path) {
 }
 
 SQLite::Database open_for_writing(const std::filesystem::path& path, int busy_timeout_ms) {
+    require_no_folder(path);
     std::error_code error;
     if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
     if (error) {
-        throw EnvironmentError(
-            fmt::format("cannot create the folder of {}: {}; create it or name another file with --db", path.string(),
-                        error.message()));
+        throw EnvironmentError(fmt::format("cannot create the folder of {}: {}; create it or name another file",
+                                           path.string(), error.message()));
     }
     return guarded(path, [&] {
         SQLite::Database db(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_URI,
@@ -144,12 +156,15 @@ SQLite::Database open_for_reading(const std::filesystem::path& path) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) {
-        throw InputError(
-            fmt::format("there is no database {}; run `attune tune` first, or name one with --db", path.string()));
+        throw InputError(fmt::format("there is no database {}; `attune tune` makes one, or name another file",
+                                     std::filesystem::absolute(path).string()));
     }
+    require_no_folder(path);
     return guarded(path, [&] {
         SQLite::Database db(reading_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
         require_ours(db, path, schema_version());
+        if (is_blank(db))
+            throw InputError(fmt::format("{} is empty; `attune tune` fills it, or name another file", path.string()));
         if (const int version = pragma(db, "user_version"); version < kOldestReadable) {
             throw EnvironmentError(
                 fmt::format("{} was written by an older attune (database version {}, now {}); run "
@@ -187,13 +202,17 @@ void raise_environment_error(const SQLite::Exception& error, const std::filesyst
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
         case SQLITE_AUTH:
-            throw EnvironmentError(fmt::format(
-                "cannot open {} ({}); check the permissions of the file and of its folder, or name another with --db",
-                file, said));
-        case SQLITE_CORRUPT:
+            throw EnvironmentError(
+                fmt::format("cannot open {} ({}); check the permissions of the file and of its folder, or name another",
+                            file, said));
         case SQLITE_NOTADB:
             throw EnvironmentError(
-                fmt::format("{} is damaged or no database ({}); move it away, and save what can be read of it with "
+                fmt::format("{} is no database; name another file, or if it was one, save what can be read of it with "
+                            "`sqlite3 {} .recover | sqlite3 NEW.db`",
+                            file, file));
+        case SQLITE_CORRUPT:
+            throw EnvironmentError(
+                fmt::format("{} is damaged ({}); move it away, and save what can be read of it with "
                             "`sqlite3 {} .recover | sqlite3 NEW.db`",
                             file, said, file));
         default:

@@ -32,8 +32,8 @@ std::string host_name() {
     return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("unknown");
 }
 
-StudyLock::StudyLock(const std::filesystem::path& folder, const std::string& study) {
-    const std::string path = (folder / ".lock").string();
+StudyLock::StudyLock(const std::filesystem::path& file, const std::string& study) {
+    const std::string path = file.string();
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
         throw EnvironmentError(

@@ -6,13 +6,13 @@
 
 namespace attune {
 
-/// Holds `folder`/.lock for as long as it lives; the kernel lets go when the process dies, however it dies. Not
-/// inherited by child programs.
+/// Holds a lock file for as long as it lives; the kernel lets go when the process dies, however it dies. Not inherited
+/// by child programs.
 class StudyLock {
   public:
     StudyLock() = default;
-    /// EnvironmentError naming the holder when another process has it, or when the folder cannot be written.
-    StudyLock(const std::filesystem::path& folder, const std::string& study);
+    /// EnvironmentError naming the holder when another process has it, or when its folder cannot be written.
+    StudyLock(const std::filesystem::path& file, const std::string& study);
     ~StudyLock();
     StudyLock(StudyLock&& other) noexcept;
     StudyLock& operator=(StudyLock&& other) noexcept;

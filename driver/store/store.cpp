@@ -42,6 +42,12 @@ std::filesystem::path make_study_folder(const std::filesystem::path& database, c
 constexpr std::string_view kOfCandidate =
     "WHERE shard_id = ? AND params = ? AND edition_id = (SELECT id FROM edition WHERE template_hash = ?)";
 
+/// What a database's own files in the folder of a study are called by: several databases may lie beside that folder.
+std::string prefix_of(const std::filesystem::path& database) {
+    if (database.filename() == "attune.db") return {};
+    return (database.extension() == ".db" ? database.stem() : database.filename()).string() + ".";
+}
+
 /// What exists while a study is open; the lock first, so that it is let go of last.
 struct OpenStudy {
     OpenStudy(SQLite::Database& db, StudyLock held, StudyIds study_ids, const Suite& suite,
@@ -109,9 +115,12 @@ struct Store::Impl {
     // repaired by the next iteration or by the next opening.
     void append_tsv(std::int64_t iter) {
         try {
-            const auto row = one_row(fmt::format("WHERE i.study_id = ? AND i.shard_id = ? AND i.iter = {}", iter));
-            if (!open().tsv.append(tsv_line(row.value()))) sync_tsv();
+            guarded(path, [&] {
+                const auto row = one_row(fmt::format("WHERE i.study_id = ? AND i.shard_id = ? AND i.iter = {}", iter));
+                if (!open().tsv.append(tsv_line(row.value()))) sync_tsv();
+            });
         } catch (const EnvironmentError&) {
+            open().tsv.miss_line();
         }
     }
 
@@ -126,13 +135,16 @@ Store::~Store() = default;
 void Store::open_study(const Study& study, const KernelTemplate& tmpl) {
     require_study_name(study.name);
     impl_->study.reset();
-    const std::filesystem::path folder = make_study_folder(impl_->path, study.name);
-    StudyLock lock(folder, study.name);
+    // Of the file itself, as SQLite's own files are: a link to it is no second database.
+    const std::filesystem::path database = std::filesystem::weakly_canonical(impl_->path);
+    const std::filesystem::path folder = make_study_folder(database, study.name);
+    const std::string prefix = prefix_of(database);
+    StudyLock lock(folder / fmt::format(".{}lock", prefix), study.name);
     guarded(impl_->path, [&] {
         SQLite::Transaction transaction(impl_->db, SQLite::TransactionBehavior::IMMEDIATE);
         const StudyIds ids = find_or_create_study(impl_->db, impl_->path, study, tmpl, now_us());
         transaction.commit();
-        impl_->study.emplace(impl_->db, std::move(lock), ids, study.suite, folder / "iters.tsv");
+        impl_->study.emplace(impl_->db, std::move(lock), ids, study.suite, folder / (prefix + "iters.tsv"));
     });
     sync_tsv();
 }

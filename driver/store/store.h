@@ -102,7 +102,7 @@ class Store {
     /// The next index of a draw of Q, K, V never used in this study; durable when it returns.
     [[nodiscard]] std::uint32_t fresh_draw();
 
-    /// results/<study>/iters.tsv of the open study.
+    /// iters.tsv of the open study: <study>/iters.tsv beside attune.db, <study>/NAME.iters.tsv beside NAME.db.
     [[nodiscard]] std::filesystem::path tsv_path() const;
     /// Rewrites iters.tsv from the database when it differs in any byte (atomic rename).
     void sync_tsv();

@@ -34,6 +34,8 @@ class TsvFile {
     void sync(const TsvLines& lines);
     /// Appends a line. False, and nothing is appended, when the file is not as the last sync or append left it.
     [[nodiscard]] bool append(const std::string& line);
+    /// Says that a line was not appended: the next append is refused, and the sync that follows brings both.
+    void miss_line() { size_ = -1; }
 
   private:
     [[nodiscard]] bool matches(const TsvLines& lines) const;

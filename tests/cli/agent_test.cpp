@@ -173,7 +173,7 @@ TEST_F(Agent, TheRecordedCommandRepeatsTheExperimentWhereverItsFilesLie) {
         const json last = rows().back();
         const auto command = last["reproduce"].get<std::string>();
         EXPECT_TRUE(command.starts_with("attune ")) << command;
-        const Ran again = attune(command.substr(7));
+        const Ran again = attune(fmt::format("{} --db \"{}\"", command.substr(7), database));
         EXPECT_TRUE(again.code == kKeep || again.code == kDiscard) << command << again.err;
         const json all = rows();
         EXPECT_EQ(all.back()["iter"], last["iter"].get<int>() + 1) << command;

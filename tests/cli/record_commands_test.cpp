@@ -79,6 +79,7 @@ TEST_F(RecordCommandsTest, QueryFiltersSortsAndLimits) {
     EXPECT_THAT(iters({"--sort", "geomean_ms:desc"}), ElementsAre("1", "3", "2", "4")) << "missing last";
     EXPECT_THAT(iters({"--limit", "0"}), ElementsAre("1", "2", "3", "4"));
     EXPECT_THAT(iters({"--limit", "4"}), ElementsAre("1", "2", "3", "4"));
+    EXPECT_THAT(run({"query", "--columns", "iter, status", "--limit", "1"}).lines()[0], "iter\tstatus");
     const Ran limited = run({"query", "--limit", "2"});
     EXPECT_EQ(limited.lines().size(), 3U);
     EXPECT_THAT(limited.err, HasSubstr("the first 2 rows; --limit 0")) << "a cut is never silent";
@@ -128,6 +129,7 @@ TEST_F(RecordCommandsTest, TablesFitTheTerminal) {
             EXPECT_THAT(said.out, HasSubstr("-0.010000"));
         }
     }
+    EXPECT_EQ(run({"query", "--where", "iter > 9", "--columns", "all"}, true, 80).err, "attune: no rows\n");
     // Forty columns cannot stand side by side: one line each then.
     const Ran upright = run({"query", "--columns", "all", "--where", "iter = 2"}, true, 80);
     EXPECT_THAT(upright.out, HasSubstr("\ngeomean_ms           0.050000\n"));
@@ -140,7 +142,17 @@ TEST_F(RecordCommandsTest, QueryMistakesAreBadInput) {
              {{"query", "--columns", "iter,nope"}, "--columns nope"},
              {{"query", "--status", "kept"}, "keep, discard or crash"},
              {{"query", "--format", "xml"}, "table, tsv, csv, json"},
-             {{"query", "--limit", "-1"}, "--limit"},
+             {{"query", "--sort", "geomean_ms:asc"}, "COLUMN:desc"},
+             {{"query", "--limit", "-1"}, "--limit: '-1' will not do; write a whole number from 0 on"},
+             {{"query", "--limit", "ten"}, "--limit: 'ten' will not do"},
+             {{"query", "--time-limit", "-4"}, "--time-limit: '-4' will not do; write a number greater than 0"},
+             {{"query", "--sql", ""}, "the query is empty"},
+             {{"query", "--format", "json", "--sql", "SELECT 1 AS a, 2 AS a"}, "two columns are called a"},
+             {{"query", "--stuyd", "flagship"}, "attune query has no option --stuyd; did you mean '--study'?"},
+             {{"query", "flagship"}, "attune query: nothing is known of 'flagship'; see `attune query --help`"},
+             {{"show"}, "attune show: iteration is required; see `attune show --help`"},
+             {{"replay", "flagship", "--runs", "0"}, "write a whole number from 1 on"},
+             {{"report", "--to", "/"}, "--to / is a folder"},
              {{"query", "--where", "registers <"}, "SQLite does not accept"},
              {{"query", "--sql", "DELETE FROM iteration"}, "only reading"},
              {{"query", "--db", "none.db"}, "none.db"}}) {
@@ -203,6 +215,23 @@ TEST_F(RecordCommandsTest, BestNamesTheWinnerAndHowToGetIt) {
     EXPECT_EQ(families[2]["iter"], 2);
 }
 
+TEST_F(RecordCommandsTest, CommandsThatAreToldNameADatabaseThatIsNotTheUsualOne) {
+    fill("flagship", "GPU-1", "other one.db");
+    const std::string other = (folder.path() / "other one.db").string();
+    const std::string option = fmt::format(" --db '{}'", other);
+    EXPECT_THAT(run({"best", "--db", other}, true).out, HasSubstr("attune restore 2 --to DIR" + option));
+    const Ran shown = run({"show", "2", "--db", other});
+    EXPECT_THAT(shown.out, HasSubstr("attune restore 2 --to DIR" + option));
+    EXPECT_THAT(shown.out, HasSubstr(sample_params(1) + option)) << "the command that repeats it";
+    const auto page = folder.path() / "new" / "page.html";
+    const Ran reported = run({"report", "--db", other, "--to", page.string()});
+    ASSERT_EQ(reported.code, 0) << reported.err;
+    EXPECT_THAT(read_file(page), HasSubstr("export --study flagship --db &#39;" + other + "&#39; --to DIR"));
+
+    fill();
+    EXPECT_THAT(run({"show", "2"}).out, Not(HasSubstr("--db")));
+}
+
 TEST_F(RecordCommandsTest, BestNeverComparesDevices) {
     {
         Store store(db());
@@ -222,7 +251,7 @@ TEST_F(RecordCommandsTest, BestOfNothingFails) {
     { Store(db()).open_study(sample_study(), sample_template()); }
     const Ran said = run({"best"});
     EXPECT_EQ(said.code, 1);
-    EXPECT_THAT(said.err, HasSubstr("no kept iteration"));
+    EXPECT_THAT(said.err, HasSubstr("no kept iteration; `attune query` shows what there is"));
     EXPECT_EQ(run({"best", "--json"}).out, "[]\n");
 }
 

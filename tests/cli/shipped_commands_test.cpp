@@ -13,6 +13,8 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 const std::filesystem::path kSource = ATTUNE_SOURCE_DIR;
 
@@ -88,11 +90,38 @@ TEST_F(Shipped, AStudyThatIsNotThereIsBadInputThatNamesTheNearest) {
 }
 
 TEST_F(Shipped, WhatIsNoCommandIsBadInput) {
-    for (const std::vector<std::string>& arguments :
-         std::vector<std::vector<std::string>>{{}, {"tuna"}, {"query", "--colour", "red"}, {"show"}}) {
+    for (const auto& [arguments, hint] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+             {{}, "attune doctor"},
+             {{"tuna"}, "there is no command 'tuna'; did you mean 'tune'?"},
+             {{"--db", "x.db", "best"}, "attune has no option --db"},
+             {{"query", "--colour", "red"}, "attune query has no option --colour"},
+             {{"tune", "--max-iters", "0"}, "--max-iters: '0' will not do; write a whole number from 1 on"},
+             {{"tune", "--seed", "-1"}, "--seed: '-1' will not do"},
+             {{"tune", "--hours", "soon"}, "--hours: 'soon' will not do"},
+             {{"compile", "smoke-cpu", "--arch", "sm_90a"}, "--arch sm_90a: "}}) {
         const Ran said = attune(arguments);
-        EXPECT_EQ(said.code, 2);
-        EXPECT_THAT(said.err, HasSubstr("attune: "));
+        EXPECT_EQ(said.code, 2) << hint;
+        EXPECT_THAT(said.err, StartsWith("attune: "));
+        EXPECT_THAT(said.err, HasSubstr(hint));
+        EXPECT_THAT(said.out, IsEmpty());
+    }
+}
+
+// The strategy is looked at last, so that nothing is tuned where there is a GPU.
+TEST_F(Shipped, WithoutAStudyTheDeviceThatIsNamedDecides) {
+    EXPECT_THAT(attune({"tune", "--device", "cuda", "--strategy", "none"}).err, Not(HasSubstr("runs on cpu")));
+    EXPECT_THAT(attune({"tune", "--device", "cpu", "--strategy", "none"}).err, HasSubstr("unknown strategy 'none'"));
+}
+
+TEST_F(Shipped, AScriptThatLacksAPackageNamesIt) {
+    for (const char* script : {"check_interchange.py", "check_odd_masks.py", "compare_kernel_tuner.py",
+                               "compare_peers.py", "count_misses.py", "kernel_tuner_rate.py"}) {
+        // -S: without the folder that packages are installed in.
+        const Ran said =
+            shell(fmt::format("{} -S -E {} x.json", ATTUNE_TEST_PYTHON, (kSource / "scripts" / script).string()));
+        EXPECT_EQ(said.code, 3) << script;
+        EXPECT_THAT(said.err, HasSubstr("install what it needs: python3 -m pip install ")) << script;
+        EXPECT_EQ(std::count(said.err.begin(), said.err.end(), '\n'), 1) << said.err;
     }
 }
 

@@ -141,7 +141,8 @@ TEST_F(StoreEnvironmentTest, DamagedFilesAreNamedWithAWayOut) {
     const auto text = folder.write("text.db", std::string(5000, 'x'));
     for (const std::string& said :
          {error_of_opening(text), message_of<EnvironmentError>([&] { Reader reader(text); })}) {
-        EXPECT_THAT(said, AllOf(HasSubstr(text.string()), HasSubstr("damaged"), HasSubstr(".recover")));
+        EXPECT_THAT(said, AllOf(HasSubstr(text.string()), HasSubstr("is no database; name another file"),
+                                HasSubstr(".recover")));
         expect_one_line(said);
     }
     EXPECT_EQ(read_file(text), std::string(5000, 'x')) << "and left as they are";
@@ -169,7 +170,7 @@ TEST_F(StoreEnvironmentTest, ANewerDatabaseIsLeftAlone) {
 TEST_F(StoreEnvironmentTest, AnotherProgramsDatabaseIsLeftAlone) {
     SQLite::Database(db_path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec("CREATE TABLE theirs (x)");
     const std::string before = read_file(db_path());
-    EXPECT_THAT(error_of_opening(db_path()), AllOf(HasSubstr("another program"), HasSubstr("--db")));
+    EXPECT_THAT(error_of_opening(db_path()), AllOf(HasSubstr("another program"), HasSubstr("name another file")));
     EXPECT_THAT(message_of<EnvironmentError>([&] { Reader reader(db_path()); }), HasSubstr("another program"));
     EXPECT_EQ(read_file(db_path()), before);
 }
@@ -233,15 +234,25 @@ TEST_F(StoreEnvironmentTest, AnOlderDatabaseCannotBeReadUntilItIsMigrated) {
                 AllOf(HasSubstr("older attune"), HasSubstr("version 0"), HasSubstr("attune tune")));
 }
 
+TEST_F(StoreEnvironmentTest, AnEmptyDatabaseIsSaidToBeEmpty) {
+    folder.write("empty.db", "");
+    SQLite::Database(folder.path() / "blank.db", SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec("VACUUM");
+    for (const char* file : {"empty.db", "blank.db"}) {
+        const std::string said = message_of<InputError>([&] { Reader reader(folder.path() / file); });
+        EXPECT_THAT(said, AllOf(HasSubstr("is empty; `attune tune` fills it"), Not(HasSubstr("older attune")))) << file;
+    }
+}
+
 TEST_F(StoreEnvironmentTest, FoldersThatCannotBeWrittenAreNamed) {
     // Nobody, root included, makes a folder inside /proc or inside a file.
     EXPECT_THAT(error_of_opening("/proc/attune/attune.db"), HasSubstr("/proc/attune"));
     folder.write("file", "");
     EXPECT_THAT(error_of_opening(folder.path() / "file" / "attune.db"), HasSubstr("cannot create the folder"));
     std::filesystem::create_directory(folder.path() / "taken.db");
-    const std::string said = error_of_opening(folder.path() / "taken.db");
-    EXPECT_THAT(said, AllOf(HasSubstr("cannot open"), HasSubstr("permissions")));
-    expect_one_line(said);
+    for (const std::string& said : {message_of<InputError>([&] { Store store(folder.path() / "taken.db"); }),
+                                    message_of<InputError>([&] { Reader reader(folder.path() / "taken.db"); })}) {
+        EXPECT_THAT(said, HasSubstr("taken.db is a folder; name the database file in it"));
+    }
 }
 
 /// What `work` says inside a mount namespace where `folder` is a file system of its own; nothing where that is not
@@ -328,6 +339,20 @@ TEST_F(StoreEnvironmentTest, ATsvThatCannotBeWrittenCostsNoIteration) {
     EXPECT_EQ(store.finish(sample_record(2), {}), 3);
     const std::string text = read_file(tsv);
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4) << "repaired with the next iteration";
+}
+
+TEST_F(StoreEnvironmentTest, ARowThatCannotBeReadBackForTheTsvCostsNoIteration) {
+    Store store(db_path());
+    store.open_study(sample_study(), tmpl);
+    // Another program alters the file: what an iteration writes is still there, what its line of iters.tsv reads is
+    // not.
+    SQLite::Database other(db_path().string(), SQLite::OPEN_READWRITE);
+    other.exec("ALTER TABLE shard RENAME COLUMN uid TO renamed");
+    EXPECT_EQ(store.finish(sample_record(0), {}), 1);
+    other.exec("ALTER TABLE shard RENAME COLUMN renamed TO uid");
+    EXPECT_EQ(store.finish(sample_record(1), {}), 2);
+    const std::string text = read_file(store.tsv_path());
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << "repaired with the next iteration";
 }
 
 TEST_F(StoreEnvironmentTest, ReadsFromReadOnlyMedia) {

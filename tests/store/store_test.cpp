@@ -240,6 +240,34 @@ TEST_F(StoreTest, TsvIsTheContractsTable) {
               "3\t-\t-\t-\t-\t-\tcrash\t-\t-\n");
 }
 
+TEST_F(StoreTest, SeveralDatabasesInOneFolderKeepTheirFilesApart) {
+    auto first = open();
+    Store second(folder.path() / "results" / "robust.db");
+    second.open_study(sample_study(), tmpl);  // and nobody holds its lock
+    first->finish(sample_record(0), {});
+    first->finish(sample_record(1), {});
+    second.finish(sample_record(2), {});
+    EXPECT_EQ(second.tsv_path(), folder.path() / "results" / "flagship" / "robust.iters.tsv");
+    const auto lines = [](const std::filesystem::path& path) {
+        const std::string text = read_file(path);
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    EXPECT_EQ(lines(first->tsv_path()), 3);
+    EXPECT_EQ(lines(second.tsv_path()), 2);
+}
+
+TEST_F(StoreTest, ALinkToADatabaseIsNoSecondDatabase) {
+    auto store = open();
+    const auto link = folder.path() / "link.db";
+    std::filesystem::create_symlink(db_path(), link);
+    EXPECT_THAT(message_of<EnvironmentError>([&] { Store(link).open_study(sample_study(), tmpl); }),
+                HasSubstr("is being written by process"));
+    store.reset();
+    Store linked(link);
+    linked.open_study(sample_study(), tmpl);
+    EXPECT_EQ(linked.tsv_path(), folder.path() / "results" / "flagship" / "iters.tsv");
+}
+
 TEST_F(StoreTest, ValuesThatAreNoNumbersAreDashes) {
     auto store = open();
     IterationRecord record = sample_record(0);

@@ -43,7 +43,8 @@ void ProgressPrinter::on_tick(const LoopProgress& progress) {
     std::string left;
     if (progress.left && rate > 0)
         left = fmt::format(", {} left", duration(static_cast<double>(*progress.left) / rate));
-    out_ << fmt::format("\r\033[K{} done, best {}, {:.2f}/s, {} compiling, {} measuring, {} elapsed{}",
+    // Not wrapped at the edge of a narrow terminal: \r leads back to the beginning of the last row alone.
+    out_ << fmt::format("\r\033[K\033[?7l{} done, best {}, {:.2f}/s, {} compiling, {} measuring, {} elapsed{}\033[?7h",
                         progress.recorded, score(progress.best_ms), rate, progress.compiling, progress.measuring,
                         duration(progress.elapsed_s), left)
          << std::flush;

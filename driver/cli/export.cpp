@@ -1,16 +1,20 @@
 // `attune export`: the best kernel as a directory that works by itself, run and checked as exported.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <future>
+#include <set>
+#include <string>
 
 #include "backend/artifact_cache.h"
 #include "backend/cuda/cuda_backend.h"
 #include "cli/backends.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
+#include "cli/usage.h"
 #include "config/template.h"
 #include "core/error.h"
 #include "export/destination.h"
@@ -179,16 +183,22 @@ PackageChecks run_checks(const Package& package, const ExportOptions& options, c
     return checks;
 }
 
-void report_failures(const Package& package, const PackageChecks& checks, const CliContext& context) {
-    bool failed = false;
+/// Says what was wrong, and how the record learns of it: an export only reads it.
+void report_failures(const Package& package, const PackageChecks& checks, const std::string& db,
+                     const CliContext& context) {
+    std::set<std::string> commands;
     for (const PackageCheck& check : checks.checks) {
         if (check.report.passed) continue;
-        failed = true;
-        context.err << fmt::format("{}: case {}, draw {}: {}\n", package.variants[check.variant].name, check.case_id,
-                                   check.draw, check.report.detail);
+        const PackageVariant& variant = package.variants[check.variant];
+        context.err << fmt::format("{}: case {}, draw {}: {}\n", variant.name, check.case_id, check.draw,
+                                   check.report.detail);
+        commands.insert(variant.detail.record.reproduce + db);
     }
-    if (!failed) return;
-    context.err << "the exported kernels gave wrong results; nothing was written\n";
+    if (commands.empty()) return;
+    context.err << fmt::format(
+        "the exported kernels gave wrong results; nothing was written. What is measured again and found incorrect is the "
+        "best no longer:\n  {}\n",
+        fmt::join(commands, "\n  "));
     throw CommandExit{kFailedChecks};
 }
 
@@ -202,7 +212,7 @@ void export_package(const Reader& reader, const ExportOptions& options, const Cl
     const fs::path built = scratch.path() / "package";
     write_package(package, built);
     const PackageChecks checks = run_checks(package, options, built, context);
-    report_failures(package, checks, context);
+    report_failures(package, checks, db_option(options.db, context), context);
     write_manifest(package, checks, built);
     {
         const StopSignals held;  // a stop comes too late for this moment, and may not leave a folder behind

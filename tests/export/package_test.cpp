@@ -268,10 +268,26 @@ TEST_F(CpuPackage, LeavesNothingBehindWhenTheKernelIsWrong) {
     const Ran exported = export_package();
     EXPECT_EQ(exported.code, 1) << exported.output();
     EXPECT_THAT(exported.output(), HasSubstr("nothing was written"));
+    EXPECT_THAT(exported.output(), HasSubstr(" --db " + database().string())) << "the command that measures it again";
     EXPECT_FALSE(std::filesystem::exists(to()));
     for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
         EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith(".attune-export")))
             << entry.path();
+}
+
+TEST_F(CpuPackage, PassesOverAKeepThatWasFoundIncorrectLater) {
+    const KernelTemplate kernel_template = load_template(kCpuTemplate);
+    {
+        Store store(database());
+        open_study(store, kernel_template);
+        IterationRecord wrong = record_of(kernel_template, "tile_m=32,pack=head", Status::crash, 0.0);
+        wrong.outcome = Outcome::incorrect;
+        wrong.geomean_ms.reset();
+        store.finish(wrong, sources_of(kernel_template, "tile_m=32,pack=head"));
+    }
+    const Ran exported = export_package();
+    ASSERT_EQ(exported.code, 0) << exported.output();
+    EXPECT_THAT(exported.output(), HasSubstr("tile_m=64"));
 }
 
 /// The text parts of a CUDA package need no GPU: variants all over the spaces of the shipped templates, with a stand-in

@@ -46,7 +46,7 @@ DeviceChoice choose_cuda(const std::string& text) {
     const int count = cuda_device_count();
     if (count == 0) {
         throw EnvironmentError(
-            "no usable CUDA GPU here, which the study\'s template needs; `attune doctor` says what is missing, and the "
+            "no usable CUDA GPU here, which the study's template needs; `attune doctor` says what is missing, and the "
             "study smoke-cpu needs none");
     }
     DeviceChoice choice{DeviceKind::cuda, {0}};

@@ -46,8 +46,8 @@ DeviceChoice choose_cuda(const std::string& text) {
     const int count = cuda_device_count();
     if (count == 0) {
         throw EnvironmentError(
-            "the study's template needs a CUDA GPU, and there is no usable one here; `attune doctor` says what is "
-            "missing, and the study smoke-cpu needs none");
+            "no usable CUDA GPU here, which the study's template needs; `attune doctor` says what is missing, and the "
+            "study smoke-cpu needs none");
     }
     DeviceChoice choice{DeviceKind::cuda, {0}};
     if (text == "cuda:all") {

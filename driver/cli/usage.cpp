@@ -9,19 +9,19 @@
 namespace attune {
 namespace {
 
-/// A command as it was read: `attune query`, with the words in it that nothing is known of.
+/// A command as it was read, with the words in it that nothing is known of.
 struct Place {
     const CLI::App* command;
-    std::string name;
+    std::string name;  ///< as it was written, without the program: "query"
     std::vector<std::string> unknown;
 };
 
 /// The first command that was given something unknown, else the innermost.
 Place place_of(const CLI::App& app) {
-    Place place{&app, app.get_name(), app.remaining()};
+    Place place{&app, {}, app.remaining()};
     while (place.unknown.empty() && !place.command->get_subcommands().empty()) {
         const CLI::App* inner = place.command->get_subcommands().front();
-        place = {inner, place.name + " " + inner->get_name(), inner->remaining()};
+        place = {inner, place.name + (place.name.empty() ? "" : " ") + inner->get_name(), inner->remaining()};
     }
     return place;
 }
@@ -44,6 +44,7 @@ std::string unknown_option(const Place& place, const std::string& word) {
         for (const std::string& name : one->get_lnames())
             names.push_back("--" + name);
     }
+    if (place.name.empty()) return fmt::format("no option {} before the command{}", option, hint(option, names));
     return fmt::format("{} has no option {}{}", place.name, option, hint(option, names));
 }
 
@@ -62,10 +63,10 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
     // What was not understood says more than what is missing for it.
     const auto option = std::ranges::find_if(place.unknown, [](const std::string& word) { return word[0] == '-'; });
     if (option != place.unknown.end()) return unknown_option(place, *option);
-    if (place.unknown.empty()) return fmt::format("{}: {}; see `{} --help`", place.name, error.what(), place.name);
+    if (place.unknown.empty()) return fmt::format("{0}: {1}; see `attune {0} --help`", place.name, error.what());
     const std::string& word = place.unknown.front();
     if (place.command == &app) return unknown_command(app, word);
-    return fmt::format("{}: nothing is known of '{}'; see `{} --help`", place.name, word, place.name);
+    return fmt::format("{0}: nothing is known of '{1}'; see `attune {0} --help`", place.name, word);
 }
 
 std::string shell_word(const std::string& text) {

@@ -93,8 +93,8 @@ TEST_F(Shipped, WhatIsNoCommandIsBadInput) {
     for (const auto& [arguments, hint] : std::vector<std::pair<std::vector<std::string>, std::string>>{
              {{}, "attune doctor"},
              {{"tuna"}, "there is no command 'tuna'; did you mean 'tune'?"},
-             {{"--db", "x.db", "best"}, "attune has no option --db"},
-             {{"query", "--colour", "red"}, "attune query has no option --colour"},
+             {{"--db", "x.db", "best"}, "no option --db before the command"},
+             {{"query", "--colour", "red"}, "attune: query has no option --colour"},
              {{"tune", "--max-iters", "0"}, "--max-iters: '0' will not do; write a whole number from 1 on"},
              {{"tune", "--seed", "-1"}, "--seed: '-1' will not do"},
              {{"tune", "--hours", "soon"}, "--hours: 'soon' will not do"},

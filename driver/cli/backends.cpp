@@ -81,6 +81,11 @@ DeviceKind usual_device(const CliContext& context) {
     return all && cuda_device_count() > 0 ? DeviceKind::cuda : DeviceKind::cpu;
 }
 
+std::string_view usual_gpu_study(std::span<const int> archs) {
+    constexpr int kHopper = 90;
+    return std::ranges::all_of(archs, [](int arch) { return arch == kHopper; }) ? "quick-sm90_ws" : "quick-mma_sync";
+}
+
 std::vector<Capability> capabilities(const CliContext& context) {
     std::vector<Capability> found = cuda_capabilities(cuda_search(context));
     found.push_back(cpu::cpu_compiler_capability(context.cxx, context.cache_dir));

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
@@ -39,5 +41,8 @@ struct DeviceChoice {
 
 /// What `auto` is on this machine: cuda when a GPU, its driver and NVRTC are there.
 [[nodiscard]] DeviceKind usual_device(const CliContext& context);
+
+/// The study that suits GPUs of these compute capabilities (times ten).
+[[nodiscard]] std::string_view usual_gpu_study(std::span<const int> archs);
 
 }  // namespace attune

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "backend/artifact_cache.h"
+#include "backend/cuda/cuda_backend.h"
 #include "cli/backends.h"
 #include "cli/signals.h"
 #include "cli/usage.h"
@@ -32,7 +33,8 @@ std::string read_boot_id() {
 
 std::filesystem::path default_study(const std::string& device, const CliContext& context) {
     const bool cuda = device == "auto" ? usual_device(context) == DeviceKind::cuda : device != "cpu";
-    return context.share_dir / "configs/studies" / (cuda ? "quick-sm90_ws.json" : "smoke-cpu.json");
+    const std::string_view study = cuda ? usual_gpu_study(cuda_device_archs()) : "smoke-cpu";
+    return context.share_dir / "configs/studies" / fmt::format("{}.json", study);
 }
 
 DeviceGroup start_devices(const DeviceChoice& choice, const Study& study, const CliContext& context,

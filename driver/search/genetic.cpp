@@ -62,7 +62,7 @@ class Genetic final : public GuardedStrategy {
         if (population_.size() > kPopulation) population_.pop_back();
     }
 
-    std::vector<Member> population_;  ///< best first
+    std::vector<Member> population_;    ///< best first
     std::set<Candidate> founders_out_;  ///< proposed, and not told of yet; one that crashes is replaced
 };
 

@@ -7,3 +7,4 @@ attune_test(cli_warm_start_test SOURCES cli/warm_start_test.cpp DEPENDS attune_c
 attune_test(cli_huge_space_test SOURCES cli/huge_space_test.cpp DEPENDS attune_core nlohmann_json::nlohmann_json)
 attune_test(cli_progress_test SOURCES cli/progress_test.cpp DEPENDS attune_cli)
 attune_test(cli_unified_diff_test SOURCES cli/unified_diff_test.cpp DEPENDS attune_cli)
+attune_test(cli_usual_study_test SOURCES cli/usual_study_test.cpp DEPENDS attune_cli)

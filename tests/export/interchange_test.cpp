@@ -72,7 +72,7 @@ TEST_F(Interchange, TheLatestEditionIsThatOfTheShardAtWorkLast) {
             store.open_study(sample_study(), sample_template());
             IterationRecord record = sample_record(part);
             record.template_hash = edition[part];
-            store.begin(record.params, "boot");
+            store.begin({record.params, record.template_hash, record.environment, "boot"});
             store.finish(record, {});
         }
         const std::size_t late = first_is_late ? 0 : 1;

@@ -48,20 +48,39 @@ std::string list_gpus(const cuda::DriverApi& api) {
     return names;
 }
 
+/// 0 when the driver does not say.
+int arch_of(const cuda::DriverApi& api, int ordinal) {
+    CUdevice device = 0;
+    int major = 0;
+    int minor = 0;
+    const bool is_known =
+        api.cuDeviceGet(&device, ordinal) == CUDA_SUCCESS &&
+        api.cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device) == CUDA_SUCCESS &&
+        api.cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device) == CUDA_SUCCESS;
+    return is_known ? 10 * major + minor : 0;
+}
+
 }  // namespace
 
 bool cuda_backend_built() {
     return true;
 }
 
-int cuda_device_count() {
-    int count = 0;
-    static_cast<void>(probe("", [&count] {
+std::vector<int> cuda_device_archs() {
+    std::vector<int> archs;
+    static_cast<void>(probe("", [&archs] {
         const auto api = cuda::load_driver();
+        int count = 0;
         if (api->cuDeviceGetCount(&count) != CUDA_SUCCESS) count = 0;
+        for (int ordinal = 0; ordinal < count; ++ordinal)
+            archs.push_back(arch_of(*api, ordinal));
         return std::string();
     }));
-    return count;
+    return archs;
+}
+
+int cuda_device_count() {
+    return static_cast<int>(cuda_device_archs().size());
 }
 
 std::vector<Capability> cuda_capabilities(const LibrarySearch& search) {

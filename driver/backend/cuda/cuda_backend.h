@@ -19,7 +19,10 @@ namespace attune {
 /// Driver, GPUs and NVRTC, whether they are there and fit each other. Never throws for what is missing.
 [[nodiscard]] std::vector<Capability> cuda_capabilities(const LibrarySearch& search);
 
-/// GPUs the driver shows; 0 without driver.
+/// Compute capability times ten of every GPU the driver shows, by ordinal; none without driver.
+[[nodiscard]] std::vector<int> cuda_device_archs();
+
+/// How many these are.
 [[nodiscard]] int cuda_device_count();
 
 /// What a CUDA device is made of.

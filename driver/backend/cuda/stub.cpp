@@ -18,6 +18,9 @@ constexpr const char* kRemedy =
 bool cuda_backend_built() {
     return false;
 }
+std::vector<int> cuda_device_archs() {
+    return {};
+}
 int cuda_device_count() {
     return 0;
 }

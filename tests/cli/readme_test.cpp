@@ -60,7 +60,7 @@ TEST_F(Readme, TheShippedRecordTellsWhichKnobMatteredMost) {
     EXPECT_EQ(std::count(blocks[0].begin(), blocks[0].end(), '\n'), 3) << "three commands";
     const Ran ran = run(blocks[0]);
     ASSERT_EQ(ran.code, 0) << ran.output();
-    EXPECT_THAT(ran.output(), HasSubstr("\np_mode\t0.11"));
+    EXPECT_THAT(ran.output(), HasSubstr("\np_mode\t0.10"));
     EXPECT_THAT(read_file(folder_.path() / "morning.html"), HasSubstr("What each parameter is worth"));
 }
 

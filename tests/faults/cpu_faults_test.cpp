@@ -24,7 +24,7 @@ const std::vector<Expected> kFaults{
     {"write_input", "crash", "killed by signal 11"},
     {"nan", "incorrect", "nan"},
     {"stale", "incorrect", "nan"},
-    {"right_once", "incorrect", "draw 6"},
+    {"right_once", "incorrect", "draw 0"},
     {"abort", "crash", "killed by signal 6"},
     {"throw", "crash", "thrown by a kernel"},
     {"stack_overflow", "crash", "killed by signal 11"},

@@ -28,7 +28,7 @@ const std::vector<Expected> kFaults{
     {"write_input", "incorrect", "inputs"},
     {"nan", "incorrect", "nan"},
     {"stale", "incorrect", "nan"},
-    {"right_once", "incorrect", "draw 6"},
+    {"right_once", "incorrect", "draw 0"},
 };
 
 using CudaFaultsTest = testing::FaultsTest;

@@ -277,7 +277,7 @@ TEST_F(ReaderTest, ReadsWhileAWriterWrites) {
 TEST_F(ReaderTest, CreatesNothing) {
     const auto path = folder.path() / "none" / "attune.db";
     EXPECT_THAT(message_of<InputError>([&] { Reader reader(path); }),
-                AllOf(HasSubstr(path.string()), HasSubstr("--db")));
+                AllOf(HasSubstr(path.string()), HasSubstr("name another file")));
     EXPECT_FALSE(std::filesystem::exists(path.parent_path()));
 }
 

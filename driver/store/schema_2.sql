@@ -23,6 +23,9 @@ SELECT o.shard_id, i.edition_id, o.params, i.environment_id, o.boot_id, o.is_ope
 DROP TABLE intent;
 ALTER TABLE intent_of_edition RENAME TO intent;
 
+-- Whether a kernel was found incorrect, for whoever asks for the best.
+CREATE INDEX iteration_incorrect ON iteration (study_id, shard_id, params, edition_id, iter) WHERE outcome = 'incorrect';
+
 -- The last keep of every study on every device (the lowest of them where several shards have one there): each keep beat the
 -- one before it in alternation, which says more than scores taken minutes apart. Scores of two devices do not compare.
 -- A keep whose kernel, source and parameters, was found incorrect later does not count.

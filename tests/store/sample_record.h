@@ -126,7 +126,8 @@ inline IterationRecord sample_crash(int n, const std::string& log = "kernel.cpp(
 inline void make_version_one(const std::filesystem::path& database) {
     SQLite::Database(database.string(), SQLite::OPEN_READWRITE)
         .exec(
-            "DROP TABLE intent; CREATE TABLE intent (shard_id INTEGER NOT NULL REFERENCES shard, params TEXT NOT NULL, "
+            "DROP INDEX iteration_incorrect; DROP TABLE intent; CREATE TABLE intent (shard_id INTEGER NOT NULL "
+            "REFERENCES shard, params TEXT NOT NULL, "
             "boot_id TEXT NOT NULL, is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)), attempts INTEGER NOT NULL, "
             "opened_us INTEGER NOT NULL, PRIMARY KEY (shard_id, params)) STRICT, WITHOUT ROWID; "
             "PRAGMA user_version = 1");

@@ -196,9 +196,8 @@ void report_failures(const Package& package, const PackageChecks& checks, const 
     }
     if (commands.empty()) return;
     context.err << fmt::format(
-        "the exported kernels gave wrong results; nothing was written. What is measured again and found incorrect is "
-        "the "
-        "best no longer:\n  {}\n",
+        "the exported kernels gave wrong results; nothing was written. What is measured again and found incorrect "
+        "is the best no longer:\n  {}\n",
         fmt::join(commands, "\n  "));
     throw CommandExit{kFailedChecks};
 }

@@ -22,7 +22,7 @@ namespace {
 // "atun": tells our files from other programs' SQLite databases (`file` shows it too).
 constexpr int kApplicationId = 0x6174756e;
 
-// Version 2 changed nothing of what is read.
+// Version 2 changed no table that is read. Its view `best` knows of what was found incorrect; version 1's does not.
 constexpr int kOldestReadable = 1;
 
 int pragma(SQLite::Database& db, const char* name) {

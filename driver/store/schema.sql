@@ -1,5 +1,6 @@
 -- Version 1 of the record (docs/database.md); schema_2.sql makes version 2 of it. Tables are singular and may change with
--- the version; the views at the end are plural, documented and stable. Times are milliseconds, instants are microseconds since 1970 (UTC).
+-- the version; the views at the end are plural, documented and stable. Times are milliseconds, instants are microseconds
+-- since 1970 (UTC).
 
 -- What is tuned: every iteration of a study is measured on the same cases, so its scores compare.
 CREATE TABLE study (

@@ -24,11 +24,12 @@ DROP TABLE intent;
 ALTER TABLE intent_of_edition RENAME TO intent;
 
 -- Whether a kernel was found incorrect, for whoever asks for the best.
-CREATE INDEX iteration_incorrect ON iteration (study_id, shard_id, params, edition_id, iter) WHERE outcome = 'incorrect';
+CREATE INDEX iteration_incorrect ON iteration (study_id, shard_id, params, edition_id, iter)
+ WHERE outcome = 'incorrect';
 
--- The last keep of every study on every device (the lowest of them where several shards have one there): each keep beat the
--- one before it in alternation, which says more than scores taken minutes apart. Scores of two devices do not compare.
--- A keep whose kernel, source and parameters, was found incorrect later does not count.
+-- The last keep of every study on every device (the lowest of them where several shards have one there): each keep beat
+-- the one before it in alternation, which says more than scores taken minutes apart. Scores of two devices do not
+-- compare. A keep whose kernel, source and parameters, was found incorrect later does not count.
 DROP VIEW best;
 CREATE VIEW best AS
 SELECT study, device, device_uuid, shard, iter, geomean_ms, window_ms, global_ms, retrieval_ms, robust, params,

@@ -45,9 +45,9 @@ class WorkerProcess {
     /// SIGKILL to the worker and all it started; the channel closes soon after.
     void kill_group() const;
 
-    /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with
-    /// what it wrote to stderr since the last send. A worker that is dying already is given `grace` to do so, so that
-    /// the cause is its own. One that a hung driver keeps from dying at all is left behind after a while.
+    /// Kills the process group and says how the worker ended: "killed by signal 11 (Segmentation fault)", with what it
+    /// wrote to stderr since the last send. A worker that is dying already is given `grace` to do so, so that the cause
+    /// is its own. One that a hung driver keeps from dying at all is left behind after a while.
     std::string stop(std::chrono::milliseconds grace = std::chrono::milliseconds(0));
 
   private:

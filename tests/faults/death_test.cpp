@@ -27,6 +27,17 @@ constexpr int kInput = 2, kEnvironment = 3;
 class DeathTest : public testing::StudyUnderFire {
   protected:
     DeathTest() : StudyUnderFire("healthy", "cpu", 16) { workshop_.warm_cache(); }
+    /// How a run ends whose workers of a role are killed once no other can be started: that takes a descriptor to speak
+    /// to it, and there are no more.
+    Ended end_without_workers(const char* role) {
+        Program program = workshop_.start(tune());
+        await_iterations(program, 2);
+        const rlimit no_more{3, 3};
+        EXPECT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &no_more, nullptr), 0);
+        for (const pid_t worker : workshop_.processes(role))
+            ::kill(worker, SIGKILL);
+        return program.wait();
+    }
 };
 
 TEST_F(DeathTest, ACoordinatorKilledAtRandomInstantsLosesNothing) {
@@ -283,14 +294,7 @@ TEST_F(DeathTest, AProgramReplacedUnderARunningStudyChangesNothing) {
 }
 
 TEST_F(DeathTest, ADeviceThatDoesNotComeBackEndsTheRunWithItsReason) {
-    Program program = workshop_.start(tune());
-    await_iterations(program, 2);
-    // No worker can be started without a descriptor to speak to it.
-    const rlimit no_more{3, 3};
-    ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &no_more, nullptr), 0);
-    for (const pid_t worker : workshop_.processes(" worker device"))
-        ::kill(worker, SIGKILL);
-    const Ended ended = program.wait();
+    const Ended ended = end_without_workers(" worker device");
     EXPECT_EQ(ended.code, kEnvironment) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("gave up after 4 starts"));
     EXPECT_TRUE(workshop_.is_deserted());
@@ -298,13 +302,7 @@ TEST_F(DeathTest, ADeviceThatDoesNotComeBackEndsTheRunWithItsReason) {
 }
 
 TEST_F(DeathTest, ACompileWorkerThatCannotBeStartedEndsTheRunWithTheReason) {
-    Program program = workshop_.start(tune());
-    await_iterations(program, 2);
-    const rlimit no_more{3, 3};
-    ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &no_more, nullptr), 0);
-    for (const pid_t worker : workshop_.processes(" worker compile"))
-        ::kill(worker, SIGKILL);
-    const Ended ended = program.wait();
+    const Ended ended = end_without_workers(" worker compile");
     EXPECT_EQ(ended.code, kEnvironment) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("attune: cannot start a worker: "));
     EXPECT_TRUE(workshop_.is_deserted());

@@ -111,6 +111,14 @@ class LoopTest : public ::testing::Test {
         }
         EXPECT_EQ(seen.size(), expected);
     }
+    /// Nothing that was interrupted is held against a candidate, not even when the machine has been started anew.
+    void expect_the_rest_after_a_reboot() {
+        boot_id_ = "after the machine was started anew";
+        EXPECT_EQ(run({}), LoopEnd::exhausted);
+        expect_each_once(40);
+        for (const IterationRow& row : rows())
+            EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
+    }
 
     TempFolder folder_;
     TargetFacts target_facts_ = [] {
@@ -283,11 +291,7 @@ TEST_F(StopTest, IsNoCandidatesFaultHoweverOftenItHappens) {
     }
     holds_ = false;
     stop_ = false;
-    boot_id_ = "after the machine was started anew";
-    EXPECT_EQ(run({}), LoopEnd::exhausted);
-    expect_each_once(40);
-    for (const IterationRow& row : rows())
-        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
+    expect_the_rest_after_a_reboot();
 }
 
 TEST_F(LoopTest, AResultThatCannotBeRecordedIsMeasuredAgainByTheNextRun) {
@@ -304,11 +308,7 @@ TEST_F(LoopTest, AResultThatCannotBeRecordedIsMeasuredAgainByTheNextRun) {
     }
     EXPECT_EQ(rows().size(), 2U);
     db.exec("DROP TRIGGER refuse");
-    boot_id_ = "after the machine was started anew";
-    EXPECT_EQ(run({}), LoopEnd::exhausted);
-    expect_each_once(40);
-    for (const IterationRow& row : rows())
-        EXPECT_NE(row.status, Status::crash) << row.params << ": " << row.description;
+    expect_the_rest_after_a_reboot();
 }
 
 TEST_F(LoopTest, SeveralDevicesShareTheWork) {
